@@ -1,0 +1,196 @@
+// The seam between the queue machine and what stands around it (server/net, server/admin): the views that the admin
+// side reads and the operations that both sides call. Views are the read-only faces of live objects, not copies: read
+// them within one turn of the event loop, keep nothing but names and ids across turns.
+import type { FieldTable } from '../../protocol/field-table'
+
+/** Names a stored message and orders it: increasing, never reused. Fits 53 bits. */
+export type Ticket = number
+
+/** Arguments of declares and bindings as they came over the wire, types kept. */
+export type Arguments = FieldTable
+
+/** Message counters of one queue, exchange, channel, vhost or the whole broker. They only grow; rates come from sampling. */
+export interface MessageCounters {
+  publish: number // accepted from publishers
+  confirm: number // basic.ack / basic.nack sent to publishers
+  returnUnroutable: number // basic.return sent
+  dropUnroutable: number // unroutable and not mandatory
+  deliver: number // basic.deliver with acknowledgement expected
+  deliverNoAck: number // basic.deliver with no-ack
+  get: number
+  getNoAck: number
+  getEmpty: number
+  redeliver: number // of the deliveries above, how many said redelivered
+  ack: number
+}
+
+export interface VhostView {
+  readonly name: string
+  readonly description: string
+  readonly counters: MessageCounters
+  readonly exchanges: ReadonlyMap<string, ExchangeView> // the default exchange has the name ''
+  readonly queues: ReadonlyMap<string, QueueView>
+  bindings(): Iterable<BindingView> // the default exchange's implied bindings included
+}
+
+export interface ExchangeView {
+  readonly name: string
+  readonly type: string
+  readonly durable: boolean
+  readonly autoDelete: boolean
+  readonly internal: boolean
+  readonly arguments: Arguments
+  readonly publishIn: number // messages published to it
+  readonly publishOut: number // copies it routed to queues
+}
+
+export interface BindingView {
+  readonly source: string
+  readonly destination: string
+  readonly destinationType: 'queue' | 'exchange'
+  readonly routingKey: string
+  readonly arguments: Arguments
+}
+
+export interface QueueView {
+  readonly id: number
+  readonly name: string
+  readonly vhostName: string
+  readonly durable: boolean
+  readonly autoDelete: boolean
+  readonly exclusive: boolean
+  readonly ownerConnection: string | null // name of the connection that owns an exclusive queue
+  readonly arguments: Arguments
+  readonly readyCount: number
+  readonly unackedCount: number
+  readonly readyBytes: number // bodies only
+  readonly unackedBytes: number
+  readonly persistentCount: number
+  readonly residentCount: number // of the ready messages, how many have their bytes in memory
+  readonly consumers: readonly ConsumerView[]
+  readonly counters: MessageCounters
+  readonly idleSinceMs: number // clock time of the last publish, delivery, get or consumer change
+}
+
+export interface ConsumerView {
+  readonly tag: string
+  readonly queueName: string
+  readonly vhostName: string
+  readonly connectionName: string
+  readonly channelNumber: number
+  readonly ackRequired: boolean
+  readonly exclusive: boolean
+  readonly prefetch: number
+  readonly unackedCount: number
+  readonly active: boolean
+  readonly arguments: Arguments
+}
+
+export interface ConnectionView {
+  readonly name: string // 'peer:port -> host:port'
+  readonly vhostName: string
+  readonly user: string
+  readonly state: 'starting' | 'running' | 'blocked' | 'closing'
+  readonly host: string
+  readonly port: number
+  readonly peerHost: string
+  readonly peerPort: number
+  readonly connectedAtMs: number
+  readonly channelMax: number
+  readonly frameMax: number
+  readonly heartbeatSeconds: number
+  readonly authMechanism: string
+  readonly clientProperties: FieldTable
+  readonly receivedBytes: number
+  readonly sentBytes: number
+  readonly receivedFrames: number
+  readonly sentFrames: number
+  readonly pendingBytes: number // written but not yet taken by the peer
+  readonly channels: ReadonlyMap<number, ChannelView>
+  /** Connection.close 320 CONNECTION_FORCED with this reason, then the socket. */
+  close(reason: string): void
+}
+
+export interface ChannelView {
+  readonly number: number
+  readonly confirm: boolean
+  readonly transactional: boolean
+  readonly prefetch: number // default of new consumers
+  readonly globalPrefetch: number
+  readonly consumerCount: number
+  readonly unackedCount: number
+  readonly unconfirmedCount: number
+  readonly uncommittedCount: number // publishes held by tx
+  readonly uncommittedAcks: number
+  readonly counters: MessageCounters
+  readonly idleSinceMs: number
+}
+
+/** Broker-wide churn, beside the message counters. */
+export interface ChurnCounters {
+  connectionsOpened: number
+  connectionsClosed: number
+  channelsOpened: number
+  channelsClosed: number
+  queuesDeclared: number
+  queuesCreated: number
+  queuesDeleted: number
+  authAttempts: number
+  authFailures: number
+}
+
+export interface UserView {
+  readonly name: string
+  readonly tags: readonly string[]
+}
+
+/** Result of a message taken through the admin API. */
+export interface FetchedMessage {
+  exchange: string
+  routingKey: string
+  redelivered: boolean
+  properties: Buffer // flags and values as on the wire, protocol/properties reads them
+  body: Buffer
+  remaining: number
+}
+
+export interface Listener {
+  protocol: 'amqp' | 'http'
+  host: string
+  port: number
+}
+
+/** What the admin API is given. Operations throw protocol ChannelError / ConnectionError with AMQP reply codes and texts; promises resolve
+ *  when the change is durable. */
+export interface Management {
+  readonly version: string
+  readonly nodeName: string
+  readonly clusterName: string
+  readonly startedAtMs: number
+  readonly counters: MessageCounters
+  readonly churn: ChurnCounters
+  readonly vhosts: ReadonlyMap<string, VhostView>
+  readonly connections: ReadonlyMap<string, ConnectionView>
+  readonly listeners: readonly Listener[]
+  now(): number // the injected clock, ms
+  memory(): { usedBytes: number; limitBytes: number; alarm: boolean; messageBytes: number }
+  storage(): Promise<{ fileBytes: number; walBytes: number; entries: number; freeBytes: number }>
+  storageError(): string | null // why the log takes nothing just now, or null
+
+  /** null: wrong name or password. Costs a hash (never on the message path). */
+  authenticate(user: string, password: string, peerHost: string): UserView | null
+  /** Throws ACCESS_REFUSED when `user` may not use `vhost` at all. */
+  checkVhostAccess(user: string, vhost: string): void
+
+  declareExchange(user: string, vhost: string, name: string, spec: { type: string; durable: boolean; autoDelete: boolean; internal: boolean; arguments: Arguments }): Promise<'created' | 'same'>
+  deleteExchange(user: string, vhost: string, name: string, ifUnused: boolean): Promise<void>
+  declareQueue(user: string, vhost: string, name: string, spec: { durable: boolean; autoDelete: boolean; arguments: Arguments }): Promise<'created' | 'same'>
+  deleteQueue(user: string, vhost: string, name: string, ifUnused: boolean, ifEmpty: boolean): Promise<number>
+  purgeQueue(user: string, vhost: string, name: string): Promise<number>
+  bind(user: string, vhost: string, binding: BindingView): Promise<void>
+  unbind(user: string, vhost: string, binding: BindingView): Promise<void>
+  /** false: unroutable. `properties` as encodeProperties made them. Resolves when durable where it needs to be. */
+  publish(user: string, vhost: string, exchange: string, routingKey: string, properties: Buffer, body: Buffer): Promise<boolean>
+  /** Takes up to `count` messages from the head; they are settled (acked or rejected) or requeued before the promise resolves. */
+  fetch(user: string, vhost: string, queue: string, count: number, settle: 'ack' | 'requeue' | 'reject'): Promise<FetchedMessage[]>
+}
