@@ -100,9 +100,6 @@ export type DefinitionChange = {
     | { op: 'put'; kind: K; record: DefinitionRecords[K] }
     | { op: 'delete'; kind: K; key: DefinitionKeys[K] }
 }[DefinitionKind]
-// Deleting takes along what cannot stand alone, in the same commit:
-//   vhost -> its permissions, exchanges, queues, bindings, parameters, policies;   user -> its permissions.
-// Bindings of a deleted queue or exchange are the caller's to delete: it knows them, and may auto-delete more.
 
 /** Everything defined, as found at start. Order within a kind is not promised. */
 export type Definitions = { [K in DefinitionKind]: DefinitionRecords[K][] }
@@ -128,3 +125,35 @@ export const emptyDefinitions = (): Definitions => ({
   parameter: [],
   policy: [],
 })
+
+/** The fields of DefinitionKeys, at run time. */
+export const DEFINITION_KEYS: Record<DefinitionKind, readonly string[]> = {
+  vhost: ['name'],
+  user: ['name'],
+  permission: ['user', 'vhost'],
+  exchange: ['vhost', 'name'],
+  queue: ['id'],
+  binding: ['vhost', 'source', 'destination', 'destinationType', 'routingKey', 'arguments'],
+  parameter: ['component', 'name', 'vhost'],
+  policy: ['vhost', 'name'],
+}
+
+/** What a delete takes along in the same commit: kinds, and the field of theirs that names the deleted record. Bindings of a
+ *  deleted queue or exchange are the caller's to delete: it knows them, and may auto-delete more. */
+export const DEFINITION_DEPENDENTS: Record<DefinitionKind, readonly (readonly [DefinitionKind, string])[]> = {
+  vhost: [
+    ['permission', 'vhost'],
+    ['exchange', 'vhost'],
+    ['queue', 'vhost'],
+    ['binding', 'vhost'],
+    ['parameter', 'vhost'],
+    ['policy', 'vhost'],
+  ],
+  user: [['permission', 'user']],
+  permission: [],
+  exchange: [],
+  queue: [],
+  binding: [],
+  parameter: [],
+  policy: [],
+}

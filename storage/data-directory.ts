@@ -1,0 +1,167 @@
+// Decides whether a directory can be ours before SQLite opens anything in it, and holds it against other brokers. Every
+// refusal leaves the disk as it was. Called by sqlite-log on the storage worker.
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import Database from 'better-sqlite3'
+import { StartupError } from './log-backend'
+import { APPLICATION_ID, SCHEMA_VERSION } from './schema'
+
+const DATABASE_FILE = 'leveret.db'
+const LOCK_FILE = 'leveret.lock'
+
+export interface DataDirectory {
+  databasePath: string
+  isNew: boolean // no database there yet
+  /** Lets another broker have it. Call after the database was closed. */
+  release(): void
+}
+
+/** Takes the directory for this process, or throws StartupError. */
+export function claimDataDirectory(directory: string): DataDirectory {
+  ensureUsable(directory)
+  const databasePath = path.join(directory, DATABASE_FILE)
+  const lockPath = path.join(directory, LOCK_FILE)
+  // Without a lock file nobody can be running here, so what is not ours is refused before even that file appears in it.
+  if (!fs.existsSync(lockPath)) inspectDatabase(databasePath)
+  const lock = takeLock(lockPath)
+  try {
+    // Only now: closing a file drops all locks that this process holds on it (POSIX), so a second broker in one process
+    // that read the header first would take the file lock away from the first broker.
+    return { databasePath, isNew: inspectDatabase(databasePath) === 'new', release: () => lock.close() }
+  } catch (error) {
+    lock.close()
+    throw error
+  }
+}
+
+function ensureUsable(directory: string): void {
+  try {
+    const made = fs.mkdirSync(directory, { recursive: true })
+    if (made !== undefined) syncParents(path.resolve(directory), path.dirname(path.resolve(made)))
+    if (!fs.statSync(directory).isDirectory()) throw new Error('it is not a directory')
+    fs.accessSync(directory, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)
+  } catch (error) {
+    throw unusable(directory, error)
+  }
+}
+
+/** The entries of new directories must survive a power cut too: syncs every parent of `directory` up to `top`. */
+function syncParents(directory: string, top: string): void {
+  const parent = path.dirname(directory)
+  syncDirectory(parent)
+  if (parent !== top && parent !== directory) syncParents(parent, top)
+}
+
+function syncDirectory(directory: string): void {
+  const descriptor = fs.openSync(directory, 'r')
+  try {
+    fs.fsyncSync(descriptor)
+  } finally {
+    fs.closeSync(descriptor)
+  }
+}
+
+const unusable = (what: string, error: unknown): StartupError =>
+  new StartupError(
+    'unusable',
+    `cannot use ${what}: ${(error as Error).message}. ` +
+      `Make sure it exists and that the user running Leveret may read and write it, or name another data directory.`,
+  )
+
+/** An empty SQLite file whose lock we hold: the kernel drops it when the process dies, however it dies, so no stale lock
+ *  can be left. Separate from the database so that it is held before anything there is read. */
+function takeLock(lockPath: string): Database.Database {
+  let lock: Database.Database | undefined
+  try {
+    lock = new Database(lockPath, { timeout: 0 })
+    lock.pragma('journal_mode = MEMORY') // no file beside it; the transaction writes nothing
+    lock.exec('BEGIN EXCLUSIVE')
+    return lock
+  } catch (error) {
+    lock?.close()
+    if ((error as { code?: string }).code === 'SQLITE_BUSY') throw lockedError(path.dirname(lockPath))
+    throw unusable(lockPath, error)
+  }
+}
+
+export const lockedError = (directory: string): StartupError =>
+  new StartupError(
+    'locked',
+    `${directory} is in use by another Leveret. Stop that one first, or start this one with a data directory of its own.`,
+  )
+
+/** Looks at the raw header, changing nothing. Throws StartupError for a file that must not be opened. */
+function inspectDatabase(file: string): 'new' | 'ours' {
+  const walBytes = sizeOf(`${file}-wal`)
+  if (sizeOf(file) === 0) {
+    if (walBytes === 0) return 'new'
+    throw damaged(file, `the file is missing or empty while its write-ahead log ${file}-wal is not`)
+  }
+  const header = readHeader(file)
+  if (header.toString('latin1', 0, 16) !== 'SQLite format 3\0') throw foreign(file, 'is not a SQLite database')
+  if (header.length < 100) throw damaged(file, 'the file ends within its header')
+  const journalBytes = sizeOf(`${file}-journal`)
+  checkOwner(file, header, journalBytes)
+  // With a log or journal beside it, a crash may have left the file shorter than its header says; SQLite mends that.
+  if (walBytes === 0 && journalBytes === 0) checkLength(file, header)
+  return 'ours'
+}
+
+function checkOwner(file: string, header: Buffer, journalBytes: number): void {
+  const version = header.readUInt32BE(60)
+  if (header.readUInt32BE(68) !== APPLICATION_ID) throw foreign(file, 'is a database of another program')
+  if (version > SCHEMA_VERSION) {
+    throw new StartupError(
+      'newer',
+      `${file} has format version ${version}, written by a newer Leveret; this one knows up to ${SCHEMA_VERSION}. ` +
+        `Nothing was changed. Run that version or a later one, or name another data directory.`,
+    )
+  }
+  if (version === 0 && journalBytes === 0) throw damaged(file, 'its format version is missing')
+}
+
+function checkLength(file: string, header: Buffer): void {
+  const pageSize = header.readUInt16BE(16) === 1 ? 65536 : header.readUInt16BE(16)
+  const expected = header.readUInt32BE(28) * pageSize
+  const actual = sizeOf(file)
+  if (actual < expected) throw damaged(file, `the file has ${actual} bytes and should have ${expected}`)
+}
+
+const foreign = (file: string, what: string): StartupError =>
+  new StartupError(
+    'foreign',
+    `${file} ${what}, not one of Leveret. Nothing was changed. Move it away, or name another data directory.`,
+  )
+
+export const damaged = (file: string, what: string): StartupError =>
+  new StartupError(
+    'damaged',
+    `${file} is damaged: ${what}. Nothing was changed. Restore the data directory from a backup, or name another one.`,
+  )
+
+/** 0 also when it is not there. */
+function sizeOf(file: string): number {
+  try {
+    const stat = fs.statSync(file)
+    if (!stat.isFile()) throw new Error('it is not a file')
+    return stat.size
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0
+    throw unusable(file, error)
+  }
+}
+
+function readHeader(file: string): Buffer {
+  try {
+    fs.accessSync(file, fs.constants.R_OK | fs.constants.W_OK)
+    const descriptor = fs.openSync(file, 'r')
+    try {
+      const header = Buffer.alloc(100)
+      return header.subarray(0, fs.readSync(descriptor, header, 0, 100, 0))
+    } finally {
+      fs.closeSync(descriptor)
+    }
+  } catch (error) {
+    throw unusable(file, error)
+  }
+}

@@ -1,0 +1,100 @@
+// A log backend around another that fails, stalls and loses power on command. For tests of what stands above the contract,
+// and itself held to the contract by backend-suite.test.ts while told nothing.
+import {
+  type CommitUnit,
+  type LogBackend,
+  type LogEntry,
+  type LogPosition,
+  type Opened,
+  StorageError,
+  type StorageErrorKind,
+  type StorageStats,
+} from './log-backend'
+
+/** How a commit is to fail. `stored`: it reaches the inner log all the same, as when the disk fails in the act of promising. */
+export interface Fault {
+  kind: StorageErrorKind
+  stored?: boolean
+}
+
+export class FaultyBackend implements LogBackend {
+  /** Asked before each commit, with its number from 1 on. */
+  faultOf: (commitNumber: number, unit: CommitUnit) => Fault | undefined = () => undefined
+  /** Likewise for reads. */
+  readFaultOf: (position: LogPosition) => StorageErrorKind | undefined = () => undefined
+  commits = 0
+  private gate: Promise<void> | undefined
+  private openGate: () => void = () => {}
+  private lives = 1 // calls made in an earlier life come to nothing
+
+  constructor(readonly inner: LogBackend) {}
+
+  /** From now on commits wait, until release(). */
+  hold(): void {
+    if (this.gate === undefined) {
+      this.gate = new Promise((resolve) => {
+        this.openGate = resolve
+      })
+    }
+  }
+
+  release(): void {
+    this.gate = undefined
+    this.openGate()
+  }
+
+  /** As kill -9: nothing more reaches the inner log, and commits and reads under way never settle. Then open() again. */
+  async crash(): Promise<void> {
+    this.lives++
+    this.release()
+    await this.inner.close(false)
+  }
+
+  open(): Promise<Opened> {
+    return this.inner.open()
+  }
+
+  async commit(unit: CommitUnit): Promise<LogPosition> {
+    const fault = this.faultOf(++this.commits, unit)
+    const life = this.lives
+    if (this.gate !== undefined) await this.gate
+    if (life !== this.lives) return NEVER
+    if (fault === undefined) return this.inThisLife(this.inner.commit(unit))
+    if (fault.stored) await this.inner.commit(unit)
+    throw new StorageError(fault.kind, `injected: ${fault.kind}`)
+  }
+
+  async read(position: LogPosition): Promise<LogEntry> {
+    const kind = this.readFaultOf(position)
+    if (kind !== undefined) throw new StorageError(kind, `injected: ${kind}`)
+    return this.inThisLife(this.inner.read(position))
+  }
+
+  replay(onEntry: (position: LogPosition, records: Uint8Array, payloadLength: number) => void): Promise<void> {
+    return this.inner.replay(onEntry)
+  }
+
+  trim(before: LogPosition): Promise<void> {
+    return this.inner.trim(before)
+  }
+
+  remove(positions: readonly LogPosition[]): Promise<void> {
+    return this.inner.remove(positions)
+  }
+
+  stats(): Promise<StorageStats> {
+    return this.inner.stats()
+  }
+
+  close(clean: boolean): Promise<void> {
+    return this.inner.close(clean)
+  }
+
+  private async inThisLife<T>(result: Promise<T>): Promise<T> {
+    const life = this.lives
+    const value = await result
+    return life === this.lives ? value : NEVER
+  }
+}
+
+const NEVER = new Promise<never>(() => {})

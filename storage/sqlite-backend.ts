@@ -1,0 +1,153 @@
+// The log in one SQLite file, leveret.db in the data directory: the main thread's side. All work happens on a worker
+// thread; this turns calls into messages and answers into promises. Made by server/broker.
+import * as path from 'node:path'
+import { Worker } from 'node:worker_threads'
+import {
+  type CommitUnit,
+  type LogBackend,
+  type LogEntry,
+  type LogPosition,
+  type Opened,
+  StartupError,
+  StorageError,
+  type StorageStats,
+} from './log-backend'
+import { DEFAULT_SQLITE_LIMITS, type SqliteLimits } from './sqlite-limits'
+import type { Answer, Call, ErrorAnswer, ReplayGroup, Request, WorkerSettings } from './sqlite-protocol'
+import { compact, ownedBuffers } from './transfer'
+
+interface Waiter {
+  resolve(value: unknown): void
+  reject(error: Error): void
+}
+
+export class SqliteBackend implements LogBackend {
+  private worker: Worker | undefined
+  private readonly waiters = new Map<number, Waiter>()
+  private nextRequestId = 1
+  private ended: Promise<void> = Promise.resolve() // when the thread is gone
+  private failure: StorageError | undefined // why no call can succeed any more
+
+  constructor(
+    private readonly directory: string,
+    private readonly limits: Partial<SqliteLimits> = {},
+  ) {}
+
+  async open(): Promise<Opened> {
+    this.start()
+    try {
+      return (await this.request({ call: 'open' })) as Opened
+    } catch (error) {
+      await this.ended // a refused start leaves no thread behind
+      throw error
+    }
+  }
+
+  commit(unit: CommitUnit): Promise<LogPosition> {
+    const entries = unit.entries.map(({ records, payload }) => ({
+      records: compact(records),
+      payload: compact(payload),
+    }))
+    const buffers = ownedBuffers(entries.flatMap(({ records, payload }) => [records, payload]))
+    return this.request(
+      { call: 'commit', unit: { definitions: unit.definitions, entries } },
+      buffers,
+    ) as Promise<LogPosition>
+  }
+
+  async replay(onEntry: (position: LogPosition, records: Uint8Array, payloadLength: number) => void): Promise<void> {
+    let group = await this.replayGroup(0)
+    while (group.positions.length > 0) {
+      // One group ahead: the worker reads while we work, and never more than two groups are in memory.
+      const next = this.replayGroup(group.positions[group.positions.length - 1])
+      next.catch(() => {}) // awaited below, unless onEntry throws first
+      const { positions, records, payloadLengths } = group
+      for (let i = 0; i < positions.length; i++) onEntry(positions[i], records[i], payloadLengths[i])
+      group = await next
+    }
+  }
+
+  private replayGroup(after: LogPosition): Promise<ReplayGroup> {
+    return this.request({ call: 'replay', after }) as Promise<ReplayGroup>
+  }
+
+  read(position: LogPosition): Promise<LogEntry> {
+    return this.request({ call: 'read', position }) as Promise<LogEntry>
+  }
+
+  trim(before: LogPosition): Promise<void> {
+    return this.request({ call: 'trim', before }) as Promise<void>
+  }
+
+  remove(positions: readonly LogPosition[]): Promise<void> {
+    return this.request({ call: 'remove', positions }) as Promise<void>
+  }
+
+  stats(): Promise<StorageStats> {
+    return this.request({ call: 'stats' }) as Promise<StorageStats>
+  }
+
+  async close(clean: boolean): Promise<void> {
+    if (this.worker === undefined || this.failure !== undefined) return this.ended
+    const closed = this.request({ call: 'close', clean })
+    this.failure = new StorageError('closed', 'the log is closed')
+    try {
+      await closed
+    } finally {
+      await this.ended
+    }
+  }
+
+  // -- the worker -----------------------------------------------------------------------------------------------------
+
+  private start(): void {
+    const settings: WorkerSettings = {
+      directory: path.resolve(this.directory),
+      limits: { ...DEFAULT_SQLITE_LIMITS, ...this.limits },
+    }
+    const worker = new Worker(path.join(__dirname, 'sqlite-worker.js'), {
+      name: 'leveret-storage',
+      workerData: settings,
+      execArgv: [], // the host program's loaders and inspectors are not for us
+    })
+    this.worker = worker
+    worker.on('message', (answer: Answer) => this.onAnswer(answer))
+    worker.on('error', (error) => this.onLost(`the storage worker failed: ${error.message}`))
+    this.ended = new Promise((resolve) => {
+      worker.on('exit', () => {
+        this.onLost('the storage worker ended')
+        resolve()
+      })
+    })
+  }
+
+  private request(call: Call, transfer: ArrayBuffer[] = []): Promise<unknown> {
+    if (this.failure !== undefined) return Promise.reject(this.failure)
+    const worker = this.worker
+    if (worker === undefined) return Promise.reject(new StorageError('closed', 'the log is not open'))
+    const request: Request = { id: this.nextRequestId++, call }
+    return new Promise((resolve, reject) => {
+      worker.postMessage(request, transfer)
+      // Only a call under way keeps the process alive: a program that forgets to stop its embedded broker still ends.
+      if (this.waiters.size === 0) worker.ref()
+      this.waiters.set(request.id, { resolve, reject })
+    })
+  }
+
+  private onAnswer(answer: Answer): void {
+    const waiter = this.waiters.get(answer.id)
+    this.waiters.delete(answer.id)
+    if (this.waiters.size === 0 && this.failure === undefined) this.worker?.unref()
+    if ('error' in answer) waiter?.reject(toError(answer.error))
+    else waiter?.resolve(answer.value)
+  }
+
+  private onLost(message: string): void {
+    this.failure ??= new StorageError('unavailable', message)
+    for (const waiter of this.waiters.values()) waiter.reject(this.failure)
+    this.waiters.clear()
+  }
+}
+
+const toError = (error: ErrorAnswer): Error =>
+  error.type === 'startup' ? new StartupError(error.reason, error.message) : new StorageError(error.kind, error.message)

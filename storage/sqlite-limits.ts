@@ -1,0 +1,36 @@
+// The named limits of the SQLite backend, with their defaults. Reasons and measurements: README.md.
+
+export interface SqliteLimits {
+  /** The write-ahead log is copied into the database file when it holds this much. */
+  walCheckpointBytes: number
+  /** No commit starts while the log holds more: it checkpoints first, and fails as `full` if that fails. The log's size on disk is this and one commit at most. */
+  walBytesMax: number
+  /** SQLite's page cache. Small: payloads are written once and mostly never read. */
+  cacheBytes: number
+  /** Without a call for this long the worker does housekeeping at its leisure. */
+  idleMs: number
+  /** Entries deleted per slice, while no commit waits longer than that takes. */
+  removalsPerSlice: number
+  /** Under load, one slice for so many entries committed; below removalsPerSlice, so that removal outruns load. */
+  commitsPerSlice: number
+  /** Free pages kept in the file for reuse; what is over goes back to the file system when idle. */
+  freeBytesKept: number
+  /** Given back per slice. */
+  vacuumBytesPerSlice: number
+  /** The database file grows no further: commits fail as `full`. */
+  fileBytesMax: number
+}
+
+const MiB = 1024 * 1024
+
+export const DEFAULT_SQLITE_LIMITS: SqliteLimits = {
+  walCheckpointBytes: 16 * MiB,
+  walBytesMax: 64 * MiB,
+  cacheBytes: 4 * MiB,
+  idleMs: 20,
+  removalsPerSlice: 64,
+  commitsPerSlice: 16,
+  freeBytesKept: 64 * MiB,
+  vacuumBytesPerSlice: 2 * MiB,
+  fileBytesMax: Number.POSITIVE_INFINITY,
+}

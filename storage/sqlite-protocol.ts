@@ -1,0 +1,37 @@
+// What passes between sqlite-backend (main thread) and sqlite-worker: one message per request, one per answer.
+import type { CommitUnit, LogPosition, StartupError, StorageErrorKind } from './log-backend'
+import type { SqliteLimits } from './sqlite-limits'
+
+export interface WorkerSettings {
+  directory: string
+  limits: SqliteLimits
+}
+
+export type Call =
+  | { call: 'open' }
+  | { call: 'commit'; unit: CommitUnit }
+  | { call: 'replay'; after: LogPosition }
+  | { call: 'read'; position: LogPosition }
+  | { call: 'trim'; before: LogPosition }
+  | { call: 'remove'; positions: readonly LogPosition[] }
+  | { call: 'stats' }
+  | { call: 'close'; clean: boolean } // the worker exits after its answer
+
+export interface Request {
+  id: number // answers carry it back
+  call: Call
+}
+
+export type Answer = { id: number; value: unknown } | { id: number; error: ErrorAnswer }
+
+/** Errors lose their class between threads. */
+export type ErrorAnswer =
+  | { type: 'storage'; kind: StorageErrorKind; message: string }
+  | { type: 'startup'; reason: StartupError['reason']; message: string }
+
+/** Consecutive rows of a replay; empty at the end. */
+export interface ReplayGroup {
+  positions: Float64Array
+  payloadLengths: Float64Array
+  records: Uint8Array[]
+}

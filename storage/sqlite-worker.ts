@@ -1,0 +1,93 @@
+// The storage worker: the one thread that touches leveret.db. Answers requests in order, one message each, and does the log's
+// housekeeping when none wait. Started by sqlite-backend as a worker thread; not to be imported.
+import { parentPort, workerData } from 'node:worker_threads'
+import { StartupError, StorageError } from './log-backend'
+import { SqliteLog } from './sqlite-log'
+import type { Answer, Call, ErrorAnswer, Request, WorkerSettings } from './sqlite-protocol'
+import { ownedBuffers } from './transfer'
+
+if (parentPort === null) throw new Error('sqlite-worker runs as a worker thread only')
+const port = parentPort
+const { directory, limits } = workerData as WorkerSettings
+const log = new SqliteLog(directory, limits)
+let isOpen = false
+let idleTimer: NodeJS.Timeout | undefined
+let busyPass: NodeJS.Immediate | undefined
+
+port.on('message', ({ id, call }: Request) => {
+  answer(id, call)
+  if (isOpen) scheduleHousekeeping()
+  else stop()
+})
+
+function answer(id: number, call: Call): void {
+  let reply: Answer
+  const arrays: Uint8Array[] = []
+  try {
+    reply = { id, value: perform(call, arrays) }
+  } catch (error) {
+    reply = { id, error: toAnswer(error) }
+  }
+  port.postMessage(reply, ownedBuffers(arrays))
+}
+
+/** `arrays` receives what in the result may be handed over instead of copied. */
+function perform(call: Call, arrays: Uint8Array[]): unknown {
+  switch (call.call) {
+    case 'open': {
+      const opened = log.open()
+      isOpen = true
+      return opened
+    }
+    case 'commit':
+      return log.commit(call.unit)
+    case 'replay': {
+      const group = log.replayGroup(call.after)
+      arrays.push(...group.records)
+      return group
+    }
+    case 'read': {
+      const entry = log.read(call.position)
+      arrays.push(entry.records, entry.payload)
+      return entry
+    }
+    case 'trim':
+      return log.trim(call.before)
+    case 'remove':
+      return log.remove(call.positions)
+    case 'stats':
+      return log.stats()
+    case 'close':
+      isOpen = false
+      return log.close(call.clean)
+  }
+}
+
+function toAnswer(error: unknown): ErrorAnswer {
+  const message = (error as Error).message
+  if (error instanceof StartupError) return { type: 'startup', reason: error.reason, message }
+  return { type: 'storage', kind: error instanceof StorageError ? error.kind : 'unavailable', message }
+}
+
+/** Between requests only what is overdue, and after `idleMs` without any, the rest. Each slice is a pass of its own, so that a request
+ *  that has come meanwhile goes first. */
+function scheduleHousekeeping(): void {
+  if (busyPass === undefined) busyPass = setImmediate(housekeep)
+  if (idleTimer === undefined) idleTimer = setTimeout(onIdle, limits.idleMs)
+  else idleTimer.refresh()
+}
+
+function housekeep(): void {
+  busyPass = isOpen && log.housekeep(false) ? setImmediate(housekeep) : undefined
+}
+
+function onIdle(): void {
+  if (isOpen && log.housekeep(true)) idleTimer?.refresh()
+}
+
+/** The thread ends by running out of things to do. worker.terminate() from outside could strike within SQLite. */
+function stop(): void {
+  clearTimeout(idleTimer)
+  clearImmediate(busyPass)
+  port.close()
+}

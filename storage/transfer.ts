@@ -1,0 +1,16 @@
+// Handing byte arrays to another thread without copying them. Used on both sides of the storage worker.
+import { types } from 'node:util'
+
+/** The distinct buffers that one of the arrays covers whole: those may be transferred. */
+export function ownedBuffers(arrays: readonly Uint8Array[]): ArrayBuffer[] {
+  const buffers = new Set<ArrayBuffer>()
+  for (const { buffer, byteLength } of arrays) {
+    // Not instanceof: under jest buffers come from another realm. Shared memory cannot be transferred.
+    if (types.isArrayBuffer(buffer) && buffer.byteLength === byteLength) buffers.add(buffer)
+  }
+  return [...buffers]
+}
+
+/** The array itself if it covers its buffer, else a copy that does. Posting a view would copy all of the buffer behind it. */
+export const compact = (array: Uint8Array): Uint8Array =>
+  array.byteLength === array.buffer.byteLength ? array : new Uint8Array(array)
