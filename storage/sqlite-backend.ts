@@ -38,7 +38,8 @@ export class SqliteBackend implements LogBackend {
     try {
       return (await this.request({ call: 'open' })) as Opened
     } catch (error) {
-      await this.ended // a refused start leaves no thread behind
+      this.worker?.ref() // a refused start leaves no thread behind, and the caller gets to hear of it
+      await this.ended
       throw error
     }
   }

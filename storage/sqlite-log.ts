@@ -109,11 +109,12 @@ export class SqliteLog {
   }
 
   trim(before: LogPosition): void {
-    this.upkeep.trim(before)
+    // Now, not when it is done: what is committed in between is not meant.
+    this.upkeep.trim(Math.min(before, this.lastPosition + 1))
   }
 
   remove(positions: readonly LogPosition[]): void {
-    this.upkeep.remove(positions)
+    this.upkeep.remove(positions.filter((position) => position <= this.lastPosition))
   }
 
   /** One slice of deferred work. False: nothing more to do until the next call from outside, or the next idle spell. */

@@ -88,7 +88,7 @@ export class SqliteUpkeep {
 
   /** Not synced: losing a deletion only means that replay shows the entry again, and the log keeps deletions in order. */
   private removeSlice(lastPosition: LogPosition): void {
-    const positions = this.nextPositions()
+    const { positions, whole, partly } = this.nextSlice()
     let deleted = 0
     this.unsynced(() => {
       try {
@@ -103,7 +103,9 @@ export class SqliteUpkeep {
       }
     })
     this.entries -= deleted
-    this.advance(positions)
+    this.removals.splice(0, whole)
+    const rest = this.removals[0]
+    if (partly > 0 && 'positions' in rest) rest.done += partly
   }
 
   private unsynced(work: () => void): void {
@@ -115,21 +117,24 @@ export class SqliteUpkeep {
     }
   }
 
-  private nextPositions(): readonly LogPosition[] {
-    const removal = this.removals[0]
-    const limit = this.limits.removalsPerSlice
-    if ('before' in removal) return this.sql.below.all(removal.before, limit) as number[]
-    return removal.positions.slice(removal.done, removal.done + limit)
+  /** The next positions to delete, how many removals they complete, and how many of them belong to the one after those. */
+  private nextSlice(): { positions: LogPosition[]; whole: number; partly: number } {
+    const positions: LogPosition[] = []
+    let whole = 0
+    for (const removal of this.removals) {
+      const room = this.limits.removalsPerSlice - positions.length
+      const found = 'before' in removal ? this.idsBelow(removal.before, room) : listed(removal, room)
+      positions.push(...found)
+      const isWhole =
+        'before' in removal ? found.length < room : removal.done + found.length === removal.positions.length
+      if (!isWhole) return { positions, whole, partly: found.length }
+      whole++
+    }
+    return { positions, whole, partly: 0 }
   }
 
-  private advance(removed: readonly LogPosition[]): void {
-    const removal = this.removals[0]
-    if ('before' in removal) {
-      if (removed.length < this.limits.removalsPerSlice) this.removals.shift()
-    } else {
-      removal.done += removed.length
-      if (removal.done >= removal.positions.length) this.removals.shift()
-    }
+  private idsBelow(before: LogPosition, limit: number): LogPosition[] {
+    return this.sql.below.all(before, limit) as LogPosition[]
   }
 
   // -- space ----------------------------------------------------------------------------------------------------------
@@ -142,6 +147,9 @@ export class SqliteUpkeep {
     return true
   }
 }
+
+const listed = (removal: { positions: readonly LogPosition[]; done: number }, limit: number): readonly LogPosition[] =>
+  removal.positions.slice(removal.done, removal.done + limit)
 
 function prepareStatements(db: Database.Database) {
   return {
