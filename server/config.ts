@@ -61,7 +61,8 @@ export function resolveOptions(options: BrokerOptions = {}): ResolvedConfig {
 }
 
 /** The configuration of `leveret start`: option, else environment variable, else file, else default. */
-export function resolveCliConfig({ options, env, file }: ConfigSources): CliConfig {
+export function resolveCliConfig({ options, env: wholeEnv, file }: ConfigSources): CliConfig {
+  const env = withoutServiceLinks(wholeEnv)
   const rows = Object.values(settings)
   const environmentNames = [...rows.map(environmentName), 'LEVERET_CONFIG']
   const problems = unknownNames(
@@ -137,6 +138,14 @@ function chooseData(data: Chosen<string>, inMemory: Chosen<boolean>, problems: s
   if (data.rank === inMemory.rank && data.rank !== Infinity)
     problems.push(`${inMemory.source} and ${data.source} contradict each other: give one of them`)
   return data.rank < inMemory.rank ? data.value : null
+}
+
+/** Kubernetes gives every container LEVERET_PORT=tcp://…, LEVERET_SERVICE_HOST and more where a service is called leveret. */
+function withoutServiceLinks(env: ConfigSources['env']): ConfigSources['env'] {
+  const isLink = (name: string, value = '') =>
+    /_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)/.test(name) ||
+    (name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value))
+  return Object.fromEntries(Object.entries(env).filter(([name, value]) => !isLink(name, value)))
 }
 
 function firstGiven(candidates: Candidate[]): Candidate | undefined {

@@ -1,0 +1,62 @@
+// Asks the HTTP API of a running broker, for the commands that show what it does. Called by status.ts and queues.ts.
+import { type CliContext, CommandError } from './context'
+import { readConfig } from './read-config'
+
+export interface AdminOptions {
+  url?: string
+  user?: string
+  password?: string
+  json?: boolean
+}
+
+/** The part of an answer that a command prints; any field may be missing, for a broker of another version. */
+// biome-ignore lint/suspicious/noExplicitAny: JSON from outside, read with defaults everywhere
+export type Answer = any
+
+const timeoutMs = 10_000
+
+export class AdminClient {
+  private constructor(
+    private readonly base: string,
+    private readonly user: string,
+    private readonly password: string,
+  ) {}
+
+  /** Where options leave something out, the environment and the defaults of `leveret start` say it. */
+  static async create(options: AdminOptions, context: CliContext): Promise<AdminClient> {
+    const config = await readConfig({}, context)
+    const base = options.url ?? `http://localhost:${config.adminPort ?? 15_672}`
+    if (!/^https?:$/.test(URL.canParse(base) ? new URL(base).protocol : ''))
+      throw new CommandError(`--url must be an address such as http://localhost:15672, not ${JSON.stringify(base)}`)
+    return new AdminClient(
+      base.replace(/\/+$/, ''),
+      options.user ?? config.defaultUser,
+      options.password ?? config.defaultPassword,
+    )
+  }
+
+  async get(path: string): Promise<Answer> {
+    const response = await this.fetch(path)
+    if (response.status === 401) throw new CommandError(`${this.base} does not let ${this.user} in with this password`)
+    if (!response.ok) throw new CommandError(`${this.base}${path} answered ${response.status} ${response.statusText}`)
+    return await response.json().catch(() => {
+      throw new CommandError(`What answers at ${this.base} is not the HTTP API of a broker`)
+    })
+  }
+
+  private async fetch(path: string): Promise<Response> {
+    const authorization = `Basic ${Buffer.from(`${this.user}:${this.password}`).toString('base64')}`
+    try {
+      return await fetch(this.base + path, { headers: { authorization }, signal: AbortSignal.timeout(timeoutMs) })
+    } catch (error) {
+      throw new CommandError(`No broker answers at ${this.base}: ${reason(error as Error)}. Is it running? See --url.`)
+    }
+  }
+}
+
+/** fetch says only that it failed; why is in the cause. */
+function reason(error: Error): string {
+  const cause = error.cause as NodeJS.ErrnoException | undefined
+  if (cause?.code === 'ECONNREFUSED') return 'connection refused'
+  return cause?.message || error.message
+}

@@ -1,0 +1,126 @@
+// The commands of `leveret`, their options and help. Parses and dispatches; what a command does stands in the file of
+// its name, loaded only when it runs, so that `start` pays for nothing it does not need. Called by main.ts.
+import { Command, CommanderError, Option } from 'commander'
+import { environmentName, type Setting, settings } from '../config-settings'
+import { version } from '../version'
+import type { CliContext } from './context'
+
+/** Resolves with the exit code; never rejects. */
+export async function runCommandLine(args: readonly string[], context: CliContext): Promise<number> {
+  let code = 0
+  const program = createProgram(context, (result) => {
+    code = result
+  })
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return code
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode // commander has printed why
+    for (const line of explain(error)) context.printError(line)
+    return 1
+  }
+}
+
+/** Expected failures carry a message for people; anything else is a mistake of ours, and its stack helps to find it. */
+const expectedErrors = ['CommandError', 'ConfigError', 'StartupError']
+
+function explain(error: unknown): string[] {
+  if (!(error instanceof Error)) return [`leveret: ${String(error)}`]
+  const text = expectedErrors.includes(error.name)
+    ? error.message
+    : `unexpected failure: ${error.stack ?? error.message}`
+  return text.split('\n').map((line) => (line.trim() === '' ? '' : `leveret: ${line}`))
+}
+
+type Done = (code: number) => void
+
+function createProgram(context: CliContext, done: Done): Command {
+  const program = new Command('leveret')
+    .description('A message broker that speaks AMQP 0-9-1, as RabbitMQ does.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'explain a command')
+    .exitOverride()
+    .configureOutput({ writeOut: onLines(context.print), writeErr: onLines(context.printError) })
+    .showHelpAfterError('(--help lists what there is)')
+    .addHelpText('after', programHelp)
+  addStart(program, context, done)
+  addHealthcheck(program, context, done)
+  addStatus(program, context, done)
+  addQueues(program, context, done)
+  return program
+}
+
+function addStart(program: Command, context: CliContext, done: Done): void {
+  const start = program
+    .command('start')
+    .description('run a broker until it is told to stop')
+    .option('--config <file>', 'read settings from this TOML file [LEVERET_CONFIG]')
+    .addHelpText('after', startHelp)
+  for (const setting of Object.values(settings) as Setting<unknown>[]) start.addOption(settingOption(setting))
+  start.action(async (options) => done(await (await import('./start')).start(options, context)))
+}
+
+function addHealthcheck(program: Command, context: CliContext, done: Done): void {
+  program
+    .command('healthcheck')
+    .description('exit with 0 when a broker on this machine greets AMQP clients, with 1 when not')
+    .option('--config <file>', 'find the port in this configuration file [LEVERET_CONFIG]')
+    .addOption(settingOption(settings.host))
+    .addOption(settingOption(settings.port))
+    .action(async (options) => done(await (await import('./healthcheck')).healthcheck(options, context)))
+}
+
+function addStatus(program: Command, context: CliContext, done: Done): void {
+  withAdminOptions(program.command('status').description('show what a running broker is doing')).action(
+    async (options) => done(await (await import('./status')).status(options, context)),
+  )
+}
+
+function addQueues(program: Command, context: CliContext, done: Done): void {
+  withAdminOptions(program.command('queues').description('list the queues of a running broker'))
+    .option('--vhost <name>', 'only those of this virtual host')
+    .action(async (options) => done(await (await import('./queues')).queues(options, context)))
+}
+
+function withAdminOptions(command: Command): Command {
+  return command
+    .option('--url <url>', "the broker's HTTP API (default: this machine, at LEVERET_ADMIN_PORT or 15672)")
+    .option('--user <name>', 'log in as (default: LEVERET_DEFAULT_USER or guest)')
+    .option('--password <password>', 'with this password (default: LEVERET_DEFAULT_PASSWORD or guest)')
+    .option('--json', 'print what the HTTP API answers')
+}
+
+function settingOption<T>(setting: Setting<T>): Option {
+  const { name, kind, description, environmentAliases = [] } = setting
+  const variables = [environmentName(setting), ...environmentAliases].join(', ')
+  const value = setting.standardText ?? kind.format(setting.standard())
+  return new Option(`--${name} ${kind.placeholder}`.trim(), `${description} (default: ${value}) [${variables}]`)
+}
+
+/** Commander hands out text that ends its own lines. */
+function onLines(print: (line: string) => void): (text: string) => void {
+  return (text) => print(text.replace(/\n$/, ''))
+}
+
+const programHelp = `
+Examples:
+  leveret start                      AMQP on 5672, HTTP API on 15672, data in ./data
+  leveret start --in-memory --port 0 --admin-port off
+                                     for tests: nothing on disk, a port that is free
+  leveret start --data /var/lib/leveret --memory-limit 512MB
+  leveret status                     what the broker on this machine is doing
+  leveret queues --url http://broker.example:15672 --user ops --password secret
+
+Connect AMQP 0-9-1 clients to amqp://guest:guest@localhost:5672/. The user guest may log in from this machine only.
+Everything that is to survive lies in the data directory: copy it when the broker is stopped, delete it to begin anew.
+"leveret start --help" lists all settings.`
+
+const startHelp = `
+Each setting is an option here, a variable of the environment (in brackets above) and a key in the TOML file, by the
+name it has here without the dashes in front. An option counts before the environment, the environment before the file:
+
+  port = 5673
+  memory-limit = "512MB"
+  loopback-users = ["guest"]
+
+SIGTERM or Ctrl-C stops the broker: clients are told, what is to be kept is on disk. A second one does not wait for clients.`

@@ -1,0 +1,63 @@
+// `leveret start`: runs a broker, says where it listens, and stops it when the process is told to. Called by
+// command-line.ts.
+import { resolve } from 'node:path'
+import type { Broker } from '../broker'
+import type { CliConfig } from '../config'
+import { createLineLogger } from '../logger'
+import type { CliContext } from './context'
+import { readConfig } from './read-config'
+
+/** A second signal wants the process gone: it does not live longer than this. */
+const hurryMs = 3000
+
+/** Resolves with the exit code when the broker has stopped. Rejects when it cannot start or not stop properly. */
+export async function start(options: Readonly<Record<string, unknown>>, context: CliContext): Promise<number> {
+  const { logLevel, ...config } = await readConfig(options, context)
+  const stopSignal = watchStopSignals(context)
+  const { Broker } = await import('../broker')
+  const broker = await Broker.start({ ...config, logger: createLineLogger(logLevel, context.print) })
+  for (const line of describeBroker(broker, config)) context.print(line)
+  context.print('Server startup complete') // what test containers and scripts wait for, word for word
+  await stopSignal.first
+  context.print('Stopping')
+  const stopped = broker.stop()
+  void stopSignal.second.then(() => broker.stop({ hurry: true })).catch(() => {}) // `stopped` rejects with the same
+  await stopped
+  return 0
+}
+
+/** A signal that comes while the broker is still starting is kept until it has started. */
+function watchStopSignals(context: CliContext): { first: Promise<void>; second: Promise<void> } {
+  let onFirst: () => void
+  let onSecond: () => void
+  const first = new Promise<void>((resolve) => {
+    onFirst = resolve
+  })
+  const second = new Promise<void>((resolve) => {
+    onSecond = resolve
+  })
+  let count = 0
+  context.onStopSignal(() => {
+    count++
+    if (count === 1) onFirst()
+    if (count !== 2) return
+    onSecond()
+    setTimeout(() => context.exit(1), hurryMs).unref()
+  })
+  return { first, second }
+}
+
+function describeBroker(broker: Broker, config: Omit<CliConfig, 'logLevel'>): string[] {
+  return [
+    ...broker.listeners.map(
+      ({ protocol, host, port }) => `${titles[protocol] ?? protocol} on ${joinAddress(host, port)}`,
+    ),
+    config.data === null ? 'Nothing is written to disk' : `Data in ${resolve(config.data)}`,
+  ]
+}
+
+const titles: Record<string, string> = { amqp: 'AMQP 0-9-1', http: 'HTTP API, metrics and web page' }
+
+function joinAddress(host: string, port: number): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}

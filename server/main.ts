@@ -1,0 +1,22 @@
+#!/usr/bin/env node
+// The `leveret` command: gives the command line its surroundings. The only file that touches `process`.
+import { runCommandLine } from './cli/command-line'
+
+process.stdout.on('error', ignoreClosedPipe)
+process.stderr.on('error', ignoreClosedPipe)
+
+runCommandLine(process.argv.slice(2), {
+  env: process.env,
+  print: (line) => process.stdout.write(`${line}\n`),
+  printError: (line) => process.stderr.write(`${line}\n`),
+  onStopSignal: (handler) => {
+    process.on('SIGTERM', handler)
+    process.on('SIGINT', handler)
+  },
+  exit: (code) => process.exit(code),
+}).then((code) => process.exit(code))
+
+/** `leveret queues | head` closes our output early; a broker whose log nobody reads any more goes on. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+}
