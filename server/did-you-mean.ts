@@ -4,7 +4,9 @@
 export function didYouMean(name: string, known: readonly string[]): string {
   const distances = known.map((candidate) => editDistance(plain(name), plain(candidate)))
   const best = Math.min(...distances)
-  return best <= Math.max(1, name.length / 3) ? ` (did you mean ${known[distances.indexOf(best)]}?)` : ''
+  return best <= Math.max(2, name.length / 3) && best < name.length
+    ? ` (did you mean ${known[distances.indexOf(best)]}?)`
+    : ''
 }
 
 function plain(name: string): string {
