@@ -182,15 +182,38 @@ export interface Management {
   /** Throws ACCESS_REFUSED when `user` may not use `vhost` at all. */
   checkVhostAccess(user: string, vhost: string): void
 
-  declareExchange(user: string, vhost: string, name: string, spec: { type: string; durable: boolean; autoDelete: boolean; internal: boolean; arguments: Arguments }): Promise<'created' | 'same'>
+  declareExchange(
+    user: string,
+    vhost: string,
+    name: string,
+    spec: { type: string; durable: boolean; autoDelete: boolean; internal: boolean; arguments: Arguments },
+  ): Promise<'created' | 'same'>
   deleteExchange(user: string, vhost: string, name: string, ifUnused: boolean): Promise<void>
-  declareQueue(user: string, vhost: string, name: string, spec: { durable: boolean; autoDelete: boolean; arguments: Arguments }): Promise<'created' | 'same'>
+  declareQueue(
+    user: string,
+    vhost: string,
+    name: string,
+    spec: { durable: boolean; autoDelete: boolean; arguments: Arguments },
+  ): Promise<'created' | 'same'>
   deleteQueue(user: string, vhost: string, name: string, ifUnused: boolean, ifEmpty: boolean): Promise<number>
   purgeQueue(user: string, vhost: string, name: string): Promise<number>
   bind(user: string, vhost: string, binding: BindingView): Promise<void>
   unbind(user: string, vhost: string, binding: BindingView): Promise<void>
   /** false: unroutable. `properties` as encodeProperties made them. Resolves when durable where it needs to be. */
-  publish(user: string, vhost: string, exchange: string, routingKey: string, properties: Buffer, body: Buffer): Promise<boolean>
+  publish(
+    user: string,
+    vhost: string,
+    exchange: string,
+    routingKey: string,
+    properties: Buffer,
+    body: Buffer,
+  ): Promise<boolean>
   /** Takes up to `count` messages from the head; they are settled (acked or rejected) or requeued before the promise resolves. */
-  fetch(user: string, vhost: string, queue: string, count: number, settle: 'ack' | 'requeue' | 'reject'): Promise<FetchedMessage[]>
+  fetch(
+    user: string,
+    vhost: string,
+    queue: string,
+    count: number,
+    settle: 'ack' | 'requeue' | 'reject',
+  ): Promise<FetchedMessage[]>
 }

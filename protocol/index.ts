@@ -1,0 +1,10 @@
+// The protocol: bytes to frames to methods and back. No I/O.
+export * from './basic-codec'
+export * from './constants'
+export * from './errors'
+export * from './field-table'
+export * from './frame-parser'
+export * from './method-codec'
+export * from './properties'
+export * from './sasl'
+export * from './spec'

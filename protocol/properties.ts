@@ -1,0 +1,160 @@
+// Content properties of class basic: a word of flags, then the values of those present, in order. 0-9-1 §4.2.6.1.
+// Messages travel with these bytes untouched; on the per-message lane single properties are found by their flag bits.
+import { ReplyCode } from './constants'
+import { ConnectionError } from './errors'
+import { decodeTable, encodeTable, type FieldTable } from './field-table'
+
+export interface Properties {
+  contentType?: string
+  contentEncoding?: string
+  headers?: FieldTable
+  deliveryMode?: number
+  priority?: number
+  correlationId?: string
+  replyTo?: string
+  expiration?: string
+  messageId?: string
+  timestamp?: number // seconds
+  type?: string
+  userId?: string
+  appId?: string
+  clusterId?: string
+}
+
+type Kind = 'shortstr' | 'table' | 'octet' | 'timestamp'
+
+/** In wire order; the first has flag bit 15. */
+const LAYOUT: readonly (readonly [name: keyof Properties, kind: Kind])[] = [
+  ['contentType', 'shortstr'],
+  ['contentEncoding', 'shortstr'],
+  ['headers', 'table'],
+  ['deliveryMode', 'octet'],
+  ['priority', 'octet'],
+  ['correlationId', 'shortstr'],
+  ['replyTo', 'shortstr'],
+  ['expiration', 'shortstr'],
+  ['messageId', 'shortstr'],
+  ['timestamp', 'timestamp'],
+  ['type', 'shortstr'],
+  ['userId', 'shortstr'],
+  ['appId', 'shortstr'],
+  ['clusterId', 'shortstr'],
+]
+
+export const FLAG_CONTENT_TYPE = 0x8000
+export const FLAG_CONTENT_ENCODING = 0x4000
+export const FLAG_HEADERS = 0x2000
+export const FLAG_DELIVERY_MODE = 0x1000
+export const FLAG_PRIORITY = 0x0800
+export const FLAG_TIMESTAMP = 0x0040
+
+/** delivery-mode of the properties whose flags are at `start`; 0 when absent. The ranges are validated already. */
+export function deliveryModeOf(buf: Buffer, start: number, _end: number): number {
+  const flags = (buf[start] << 8) | buf[start + 1]
+  if ((flags & FLAG_DELIVERY_MODE) === 0) return 0
+  return buf[behindHeaders(buf, start + 2, flags)]
+}
+
+/** priority; 0 when absent. */
+export function priorityOf(buf: Buffer, start: number, _end: number): number {
+  const flags = (buf[start] << 8) | buf[start + 1]
+  if ((flags & FLAG_PRIORITY) === 0) return 0
+  const at = behindHeaders(buf, start + 2, flags)
+  return buf[flags & FLAG_DELIVERY_MODE ? at + 1 : at]
+}
+
+/** Where the properties behind `headers` begin. */
+function behindHeaders(buf: Buffer, at: number, flags: number): number {
+  if (flags & FLAG_CONTENT_TYPE) at += 1 + buf[at]
+  if (flags & FLAG_CONTENT_ENCODING) at += 1 + buf[at]
+  if (flags & FLAG_HEADERS) at += 4 + buf.readUInt32BE(at)
+  return at
+}
+
+/** Throws 502 when a length lies: the values must fill start..end exactly. Allocates nothing. Hot. */
+export function validateProperties(buf: Buffer, start: number, end: number): void {
+  const flags = (buf[start] << 8) | buf[start + 1]
+  let at = start + 2
+  if (flags !== 0) {
+    if ((flags & 3) !== 0) throw malformed('unknown property flags')
+    for (let i = 0, bit = 0x8000; i < LAYOUT.length && at <= end; i++, bit >>>= 1) {
+      if ((flags & bit) !== 0) at = skip(buf, at, end, bit)
+    }
+  }
+  if (at !== end) throw malformed(at > end ? 'cut short' : 'longer than its properties')
+}
+
+function skip(buf: Buffer, at: number, end: number, bit: number): number {
+  switch (bit) {
+    case FLAG_DELIVERY_MODE:
+    case FLAG_PRIORITY:
+      return at + 1
+    case FLAG_TIMESTAMP:
+      return at + 8
+    case FLAG_HEADERS:
+      return at + 4 > end ? end + 1 : at + 4 + buf.readUInt32BE(at)
+    default:
+      return at >= end ? end + 1 : at + 1 + buf[at]
+  }
+}
+
+/** Reads flags and values at start..end. Throws ConnectionError 502. */
+export function decodeProperties(buf: Buffer, start: number, end: number): Properties {
+  validateProperties(buf, start, end)
+  const flags = buf.readUInt16BE(start)
+  const properties: Record<string, unknown> = {}
+  let at = start + 2
+  LAYOUT.forEach(([name, kind], i) => {
+    const bit = 0x8000 >>> i
+    if ((flags & bit) === 0) return
+    const next = skip(buf, at, end, bit)
+    properties[name] = readProperty(kind, buf, at, next)
+    at = next
+  })
+  return properties
+}
+
+function readProperty(kind: Kind, buf: Buffer, at: number, next: number): unknown {
+  switch (kind) {
+    case 'octet':
+      return buf[at]
+    case 'timestamp':
+      return Number(buf.readBigUInt64BE(at))
+    case 'table':
+      return decodeTable(buf, at, next)
+    default:
+      return buf.toString('utf8', at + 1, next)
+  }
+}
+
+/** Flags and values, as they stand in a content header. Throws RangeError for a string over 255 bytes. */
+export function encodeProperties(properties: Properties): Buffer {
+  let flags = 0
+  const parts: Buffer[] = []
+  LAYOUT.forEach(([name, kind], i) => {
+    const value = properties[name]
+    if (value === undefined) return
+    flags |= 0x8000 >>> i
+    parts.push(propertyBytes(name, kind, value))
+  })
+  const head = Buffer.alloc(2)
+  head.writeUInt16BE(flags)
+  return Buffer.concat([head, ...parts])
+}
+
+function propertyBytes(name: string, kind: Kind, value: unknown): Buffer {
+  if (kind === 'octet') return Buffer.from([value as number])
+  if (kind === 'table') return encodeTable(value as FieldTable)
+  if (kind === 'timestamp') {
+    const bytes = Buffer.alloc(8)
+    bytes.writeBigUInt64BE(BigInt(value as number))
+    return bytes
+  }
+  const text = Buffer.from(value as string)
+  if (text.length > 255) throw new RangeError(`${name} is over 255 bytes`)
+  return Buffer.concat([Buffer.from([text.length]), text])
+}
+
+function malformed(detail: string): ConnectionError {
+  return new ConnectionError(ReplyCode.SYNTAX_ERROR, `malformed content properties: ${detail}`)
+}

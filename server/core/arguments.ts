@@ -1,0 +1,61 @@
+// Arguments of declares: which are compared when something is declared again, and RabbitMQ's words for a difference.
+import { ChannelError, type FieldValue, fieldEquals, fieldTypeName, fieldValueText, ReplyCode } from '../../protocol'
+import type { Arguments } from './core-api'
+
+/** The queue arguments that mean something; all others are accepted, kept and not compared, as in RabbitMQ. */
+const COMPARED = [
+  'x-expires',
+  'x-message-ttl',
+  'x-dead-letter-exchange',
+  'x-dead-letter-routing-key',
+  'x-dead-letter-strategy',
+  'x-max-length',
+  'x-max-length-bytes',
+  'x-max-in-memory-length',
+  'x-max-in-memory-bytes',
+  'x-max-priority',
+  'x-overflow',
+  'x-queue-mode',
+  'x-single-active-consumer',
+  'x-queue-type',
+  'x-max-age',
+  'x-delivery-limit',
+]
+
+/** Throws 406 when a property of what exists differs from what is asked for. */
+export function checkEquivalence(name: string, subject: string, received: unknown, current: unknown): void {
+  if (received === current) return
+  throw inequivalent(name, subject, `received '${received}' but current is '${current}'`)
+}
+
+/** Throws 406 when the arguments of an existing queue differ from what is asked for. */
+export function checkArgumentsEquivalence(received: Arguments, current: Arguments, subject: string): void {
+  for (const name of COMPARED) {
+    const [asked, there] = [argument(received, name), argument(current, name)]
+    if (asked === undefined && there === undefined) continue
+    if (asked !== undefined && there !== undefined && fieldEquals(asked, there)) continue
+    if (name === 'x-queue-type' && isClassicDefault(asked, there)) continue
+    if (asked !== undefined && there !== undefined) {
+      throw inequivalent(name, subject, `received '${fieldValueText(asked)}' but current is '${fieldValueText(there)}'`)
+    }
+    const [left, right] = [described(asked), described(there)]
+    throw inequivalent(name, subject, `received ${left} but current is ${right}`)
+  }
+}
+
+function argument(table: Arguments, name: string): FieldValue | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined
+}
+
+/** No queue type and type classic are the same. */
+function isClassicDefault(asked: FieldValue | undefined, there: FieldValue | undefined): boolean {
+  return (asked ?? 'classic') === 'classic' && (there ?? 'classic') === 'classic'
+}
+
+function described(value: FieldValue | undefined): string {
+  return value === undefined ? 'none' : `the value '${fieldValueText(value)}' of type '${fieldTypeName(value)}'`
+}
+
+function inequivalent(name: string, subject: string, difference: string): ChannelError {
+  return new ChannelError(ReplyCode.PRECONDITION_FAILED, `inequivalent arg '${name}' for ${subject}: ${difference}`)
+}

@@ -1,0 +1,120 @@
+// A consumer: who takes messages of a queue, and how many it may hold. It is also the port through which a channel speaks
+// to the queue (settle, cancel): channels never hold a queue. Delivery itself is the sink's, which server/net implements.
+import type { ByteRange } from '../../storage/message-store'
+import type { Arguments, ConsumerView, Ticket } from './core-api'
+import type { Queue } from './queue'
+
+/** The channel behind a consumer. All calls happen within a turn. */
+export interface ConsumerSink {
+  readonly connectionName: string
+  readonly channelNumber: number
+  /** false while the peer does not take what was written: call Consumer.wake when it does. */
+  readonly isWritable: boolean
+  /** Channel-wide prefetch (basic.qos global=true). */
+  readonly credit: ChannelCredit
+  /** `range` is valid during the call. */
+  deliver(consumer: Consumer, ticket: Ticket, redelivered: boolean, range: ByteRange): void
+  /** The queue is gone. */
+  onCancelled(consumer: Consumer): void
+}
+
+/** How many unacked messages all consumers of a channel may hold together; 0 is no limit. */
+export class ChannelCredit {
+  limit = 0
+  used = 0
+
+  get isFree(): boolean {
+    return this.limit === 0 || this.used < this.limit
+  }
+}
+
+export interface ConsumerSpec {
+  tag: string
+  noAck: boolean
+  exclusive: boolean
+  prefetch: number
+  arguments: Arguments
+}
+
+export class Consumer implements ConsumerView {
+  readonly tag: string
+  readonly tagBytes: Buffer
+  readonly noAck: boolean
+  readonly exclusive: boolean
+  prefetch: number
+  readonly arguments: Arguments
+  unackedCount = 0
+  isCancelled = false
+  /** Out of the round until credit, or the peer's buffer, is free again. */
+  isParked = false
+
+  constructor(
+    readonly queue: Queue,
+    readonly sink: ConsumerSink,
+    spec: ConsumerSpec,
+  ) {
+    this.tag = spec.tag
+    this.tagBytes = Buffer.from(spec.tag)
+    this.noAck = spec.noAck
+    this.exclusive = spec.exclusive
+    this.prefetch = spec.prefetch
+    this.arguments = spec.arguments
+  }
+
+  get isReady(): boolean {
+    if (this.isCancelled || !this.sink.isWritable) return false
+    if (this.noAck) return true
+    return (this.prefetch === 0 || this.unackedCount < this.prefetch) && this.sink.credit.isFree
+  }
+
+  /** The client acknowledged, or rejected for good. */
+  ack(ticket: Ticket, bodyBytes: number): void {
+    this.giveBackCredit()
+    this.queue.settleUnacked(ticket, bodyBytes)
+  }
+
+  requeue(ticket: Ticket, bodyBytes: number): void {
+    this.giveBackCredit()
+    this.queue.requeue(ticket, bodyBytes)
+  }
+
+  /** Something that kept it parked may have changed. */
+  wake(): void {
+    if (this.isParked && this.isReady) this.queue.unpark(this)
+  }
+
+  cancel(): void {
+    this.queue.removeConsumer(this)
+  }
+
+  private giveBackCredit(): void {
+    this.unackedCount--
+    if (this.isParked) this.wake()
+  }
+
+  // What the admin API shows.
+  get queueName(): string {
+    return this.queue.name
+  }
+  get vhostName(): string {
+    return this.queue.vhostName
+  }
+  get connectionName(): string {
+    return this.sink.connectionName
+  }
+  get channelNumber(): number {
+    return this.sink.channelNumber
+  }
+  get ackRequired(): boolean {
+    return !this.noAck
+  }
+  get active(): boolean {
+    return !this.isCancelled
+  }
+}
+
+/** The other holder of unacked messages: basic.get. */
+export interface UnackedOwner {
+  ack(ticket: Ticket, bodyBytes: number): void
+  requeue(ticket: Ticket, bodyBytes: number): void
+}

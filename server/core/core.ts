@@ -1,0 +1,201 @@
+// The queue machine: vhosts, users and the journal, and the turn that moves messages on. server/net puts publishes in and
+// takes deliveries out; server/broker.ts builds it. No sockets, no HTTP, no wall clock.
+
+import { tableFromJson } from '../../protocol'
+import type { DefinitionChange, Definitions } from '../../storage/definitions'
+import { Journal } from '../../storage/journal'
+import type { LogBackend } from '../../storage/log-backend'
+import type { ByteRange } from '../../storage/message-store'
+import { recover } from '../../storage/recovery'
+import type { Clock } from './clock'
+import type { Ticket } from './core-api'
+import { newChurnCounters, newMessageCounters } from './counters'
+import type { Queue } from './queue'
+import { DEFAULT_HASHING, hashPassword, Users } from './users'
+import { PREDECLARED, type Surroundings, Vhost } from './vhost'
+
+/** What server/net does at the end of each turn. */
+export interface TurnEvents {
+  /** Confirms up to this batch may leave. */
+  onCommitted(batch: number): void
+  onCommitFailed(batch: number, error: Error): void
+  /** Bytes of messages came back to memory, or will not. */
+  onLoaded(): void
+  /** Write out what the turn produced: one socket write per connection. */
+  flushConnections(): void
+}
+
+export interface CoreOptions {
+  clock: Clock
+  defaultUser: string
+  defaultPassword: string
+  defaultVhost: string
+  loopbackUsers: readonly string[]
+  log(message: string): void
+}
+
+/** After a failed commit, the next attempt when nobody publishes. */
+const RETRY_MS = 1000
+
+export class Core implements Surroundings {
+  readonly vhosts = new Map<string, Vhost>()
+  readonly users: Users
+  readonly counters = newMessageCounters()
+  readonly churn = newChurnCounters()
+  readonly journal: Journal
+  now: number
+  private queueIds = 1
+  private dirty: Queue[] = []
+  private dispatching: Queue[] = []
+  private waitingForLoad = new Set<Queue>()
+  private isRequested = false
+  private readonly range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
+
+  constructor(
+    private readonly backend: LogBackend,
+    private readonly options: CoreOptions,
+    private readonly events: TurnEvents,
+  ) {
+    this.now = options.clock.now()
+    this.users = new Users(options.loopbackUsers)
+    this.journal = new Journal(backend, {
+      onCommitted: (batch) => events.onCommitted(batch),
+      onFailed: (batch, error) => this.onCommitFailed(batch, error),
+      onLoaded: (error) => this.onLoaded(error),
+      requestTurn: () => this.requestTurn(),
+    })
+  }
+
+  // -- start and stop -------------------------------------------------------------------------------------------------
+
+  /** Opens the log and brings back what it holds. Rejects with StartupError or StorageError. */
+  async start(): Promise<void> {
+    const opened = await this.backend.open()
+    this.queueIds = opened.nextQueueId
+    if (opened.definitions.vhost.length === 0) this.createDefaults()
+    else this.restore(opened.definitions)
+    const queues = new Map<number, Queue>()
+    for (const vhost of this.vhosts.values()) for (const queue of vhost.queues.values()) queues.set(queue.id, queue)
+    const recovered = await recover(this.backend, this.journal.store, this.journal.rows, new Set(queues.keys()))
+    this.queueIds = Math.max(this.queueIds, recovered.maxQueueId + 1)
+    for (const [id, found] of recovered.queues) {
+      // A clean stop recorded what had been delivered; after a crash anything may have been.
+      const deliveredUpTo = opened.cleanShutdown ? 0 : recovered.maxTicket
+      queues.get(id)?.recover(found.tickets, found.bodyBytes, deliveredUpTo, found.returned)
+    }
+    if (recovered.messages > 0) this.options.log(`Recovered ${recovered.messages} messages`)
+    await this.journal.whenDurable()
+  }
+
+  /** Every connection must be closed by now. Rejects when the log could not take the rest. */
+  async stop(): Promise<void> {
+    this.runTurn()
+    for (const vhost of this.vhosts.values()) for (const queue of vhost.queues.values()) queue.recordReturned()
+    await this.journal.close(true)
+  }
+
+  private createDefaults(): void {
+    const { defaultUser, defaultPassword, defaultVhost } = this.options
+    this.addVhost(defaultVhost)
+    const user = {
+      name: defaultUser,
+      passwordHash: hashPassword(defaultPassword),
+      hashingAlgorithm: DEFAULT_HASHING,
+      tags: ['administrator'],
+    }
+    const permission = { user: defaultUser, vhost: defaultVhost, configure: '.*', write: '.*', read: '.*' }
+    this.users.add(user)
+    this.users.addPermission(permission)
+    const changes: DefinitionChange[] = [
+      { op: 'put', kind: 'user', record: user },
+      { op: 'put', kind: 'permission', record: permission },
+    ]
+    for (const change of changes) this.journal.define(change)
+  }
+
+  private addVhost(name: string): void {
+    const record = { name, description: '', tags: [], defaultQueueType: '', protectedFromDeletion: false }
+    this.vhosts.set(name, new Vhost(name, '', this))
+    this.journal.define({ op: 'put', kind: 'vhost', record })
+  }
+
+  /** Puts the stored definitions back; as they come from the log, nothing is written again. */
+  private restore(definitions: Definitions): void {
+    this.journal.isRestoring = true
+    for (const { name, description } of definitions.vhost) this.vhosts.set(name, new Vhost(name, description, this))
+    for (const user of definitions.user) this.users.add(user)
+    for (const permission of definitions.permission) this.users.addPermission(permission)
+    for (const record of definitions.exchange) {
+      if (PREDECLARED.some(([name]) => name === record.name)) continue
+      this.vhosts.get(record.vhost)?.addExchange(record.name, { ...record, arguments: tableFromJson(record.arguments) })
+    }
+    for (const record of definitions.queue) {
+      const spec = { durable: record.durable, autoDelete: record.autoDelete, owner: null }
+      const args = { arguments: tableFromJson(record.arguments), argumentsJson: record.arguments }
+      this.vhosts.get(record.vhost)?.addQueue(record.name, { ...spec, ...args, id: record.id })
+    }
+    for (const record of definitions.binding) {
+      const vhost = this.vhosts.get(record.vhost)
+      const from = vhost?.exchanges.get(record.source)
+      const to = (record.destinationType === 'queue' ? vhost?.queues : vhost?.exchanges)?.get(record.destination)
+      if (from && to) vhost?.addBinding(from, to, record.routingKey, tableFromJson(record.arguments))
+    }
+    this.churn.queuesCreated = 0
+    this.journal.isRestoring = false
+  }
+
+  // -- the turn -------------------------------------------------------------------------------------------------------
+
+  /** Everything that happens in one pass of the event loop is moved on together at its end. */
+  requestTurn(): void {
+    if (this.isRequested) return
+    this.isRequested = true
+    setImmediate(this.runTurn)
+  }
+
+  readonly runTurn = (): void => {
+    this.isRequested = false
+    this.now = this.options.clock.now()
+    const queues = this.dirty
+    this.dirty = this.dispatching
+    this.dispatching = queues
+    for (let i = 0; i < queues.length; i++) queues[i].dispatch(this.range)
+    queues.length = 0
+    this.journal.flush()
+    this.events.flushConnections()
+  }
+
+  addDirty(queue: Queue): void {
+    this.dirty.push(queue)
+    if (!this.isRequested) this.requestTurn()
+  }
+
+  awaitLoad(queue: Queue, ticket: Ticket): void {
+    this.waitingForLoad.add(queue)
+    this.journal.load(ticket)
+  }
+
+  nextQueueId(): number {
+    return this.queueIds++
+  }
+
+  private onLoaded(error: Error | null): void {
+    const waiting = this.waitingForLoad
+    this.waitingForLoad = new Set()
+    if (error !== null) {
+      this.options.log(`Reading messages back failed, trying again in ${RETRY_MS} ms: ${error.message}`)
+      this.options.clock.after(RETRY_MS, () => this.wake(waiting))
+    } else this.wake(waiting)
+    this.events.onLoaded()
+  }
+
+  private wake(queues: Set<Queue>): void {
+    for (const queue of queues) if (!queue.isDeleted) queue.markDirty()
+  }
+
+  private onCommitFailed(batch: number, error: Error): void {
+    this.options.log(`Writing to the log failed, publishers get nacks until it works again: ${error.message}`)
+    this.events.onCommitFailed(batch, error)
+    this.options.clock.after(RETRY_MS, () => this.journal.retry())
+  }
+}

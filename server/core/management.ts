@@ -1,0 +1,253 @@
+// The admin side's way into the broker (core-api's Management): what is there to see, and the operations of a client done
+// on behalf of a user of the HTTP API.
+import { ChannelError, ConnectionError, ReplyCode } from '../../protocol'
+import type { ByteRange, IncomingMessage } from '../../storage/message-store'
+import { storedHeaderStart } from '../../storage/segment'
+import type { Core } from './core'
+import type { BindingView, ConnectionView, FetchedMessage, Listener, Management, QueueView, UserView } from './core-api'
+import { Declarations } from './declarations'
+import type { ExchangeSpec } from './exchange'
+import type { Queue, Taken } from './queue'
+import { Session } from './session'
+import { LOGGED, UNROUTABLE, type Vhost } from './vhost'
+
+export interface ManagementSurroundings {
+  version: string
+  nodeName: string
+  clusterName: string
+  startedAtMs: number
+  connections: ReadonlyMap<string, ConnectionView>
+  listeners: readonly Listener[]
+  memoryLimit: number
+  now(): number
+  storage(): ReturnType<Management['storage']>
+  whenLoaded(callback: () => void): void
+}
+
+const FRAME_OVERHEAD = 8
+const PROPERTIES_AT = 12
+
+export class CoreManagement implements Management {
+  readonly version: string
+  readonly nodeName: string
+  readonly clusterName: string
+  readonly startedAtMs: number
+  private readonly range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
+
+  constructor(
+    private readonly core: Core,
+    private readonly around: ManagementSurroundings,
+  ) {
+    this.version = around.version
+    this.nodeName = around.nodeName
+    this.clusterName = around.clusterName
+    this.startedAtMs = around.startedAtMs
+  }
+
+  // -- views ----------------------------------------------------------------------------------------------------------
+
+  get counters() {
+    return this.core.counters
+  }
+  get churn() {
+    return this.core.churn
+  }
+  get vhosts() {
+    return this.core.vhosts
+  }
+  get connections() {
+    return this.around.connections
+  }
+  get listeners() {
+    return this.around.listeners
+  }
+  now(): number {
+    return this.around.now()
+  }
+  memory() {
+    const usedBytes = process.memoryUsage.rss()
+    return {
+      usedBytes,
+      limitBytes: this.around.memoryLimit,
+      alarm: false,
+      messageBytes: this.core.journal.store.slabBytes,
+    }
+  }
+  storage() {
+    return this.around.storage()
+  }
+  storageError(): string | null {
+    return this.core.journal.error?.message ?? null
+  }
+
+  // -- who ------------------------------------------------------------------------------------------------------------
+
+  authenticate(user: string, password: string, peerHost: string): UserView | null {
+    this.core.churn.authAttempts++
+    const found = this.core.users.authenticate(user, password, peerHost)
+    if (found === null) this.core.churn.authFailures++
+    return found
+  }
+
+  checkVhostAccess(user: string, vhost: string): void {
+    this.as(user, vhost)
+  }
+
+  private as(userName: string, vhostName: string): { vhost: Vhost; session: Session; declarations: Declarations } {
+    const vhost = this.core.vhosts.get(vhostName)
+    if (vhost === undefined) throw new ChannelError(ReplyCode.NOT_FOUND, `no vhost '${vhostName}'`)
+    const user = this.core.users.all.get(userName)
+    if (user === undefined || !user.permissions.has(vhostName)) {
+      throw new ConnectionError(
+        ReplyCode.ACCESS_REFUSED,
+        `access to vhost '${vhostName}' refused for user '${userName}'`,
+      )
+    }
+    const session = new Session('admin API', user, vhostName)
+    return { vhost, session, declarations: new Declarations(vhost, session) }
+  }
+
+  // -- operations -----------------------------------------------------------------------------------------------------
+
+  async declareExchange(user: string, vhost: string, name: string, spec: ExchangeSpec): Promise<'created' | 'same'> {
+    const created = this.as(user, vhost).declarations.declareExchange(name, spec)
+    await this.core.journal.whenDurable()
+    return created ? 'created' : 'same'
+  }
+
+  async deleteExchange(user: string, vhost: string, name: string, ifUnused: boolean): Promise<void> {
+    const { declarations, vhost: where } = this.as(user, vhost)
+    mustExist(where.exchanges, 'exchange', name, vhost)
+    declarations.deleteExchange(name, ifUnused)
+    await this.core.journal.whenDurable()
+  }
+
+  async declareQueue(
+    user: string,
+    vhost: string,
+    name: string,
+    spec: Pick<QueueView, 'durable' | 'autoDelete' | 'arguments'>,
+  ): Promise<'created' | 'same'> {
+    const { created } = this.as(user, vhost).declarations.declareQueue(name, { ...spec, exclusive: false })
+    await this.core.journal.whenDurable()
+    return created ? 'created' : 'same'
+  }
+
+  async deleteQueue(user: string, vhost: string, name: string, ifUnused: boolean, ifEmpty: boolean): Promise<number> {
+    const { declarations, vhost: where } = this.as(user, vhost)
+    mustExist(where.queues, 'queue', name, vhost)
+    const count = declarations.deleteQueue(name, ifUnused, ifEmpty)
+    await this.core.journal.whenDurable()
+    return count
+  }
+
+  async purgeQueue(user: string, vhost: string, name: string): Promise<number> {
+    const count = this.as(user, vhost).declarations.purgeQueue(name)
+    await this.core.journal.whenDurable()
+    return count
+  }
+
+  async bind(user: string, vhost: string, b: BindingView): Promise<void> {
+    const { declarations } = this.as(user, vhost)
+    if (b.destinationType === 'queue') declarations.bindQueue(b.destination, b.source, b.routingKey, b.arguments)
+    else declarations.bindExchange(b.destination, b.source, b.routingKey, b.arguments)
+    await this.core.journal.whenDurable()
+  }
+
+  async unbind(user: string, vhost: string, b: BindingView): Promise<void> {
+    const { declarations } = this.as(user, vhost)
+    if (b.destinationType === 'queue') declarations.unbindQueue(b.destination, b.source, b.routingKey, b.arguments)
+    else declarations.unbindExchange(b.destination, b.source, b.routingKey, b.arguments)
+    await this.core.journal.whenDurable()
+  }
+
+  // -- messages -------------------------------------------------------------------------------------------------------
+
+  async publish(
+    user: string,
+    vhost: string,
+    exchange: string,
+    routingKey: string,
+    properties: Buffer,
+    body: Buffer,
+  ): Promise<boolean> {
+    const { vhost: where, session } = this.as(user, vhost)
+    const outcome = where.publish(session, incoming(exchange, routingKey, properties, body))
+    if (outcome === UNROUTABLE) this.core.counters.dropUnroutable++
+    if (outcome === LOGGED) await this.core.journal.whenDurable()
+    return outcome !== UNROUTABLE
+  }
+
+  async fetch(
+    user: string,
+    vhost: string,
+    queueName: string,
+    count: number,
+    settle: 'ack' | 'requeue' | 'reject',
+  ): Promise<FetchedMessage[]> {
+    const queue = this.as(user, vhost).declarations.readableQueue(queueName)
+    const messages: FetchedMessage[] = []
+    const held: Taken[] = []
+    while (messages.length < count && !queue.isDeleted) {
+      const taken = queue.take(false, this.range)
+      if (taken === 'empty') break
+      if (taken === 'loading') {
+        await new Promise<void>((resolve) => this.around.whenLoaded(resolve))
+        continue
+      }
+      messages.push(copied(this.range, taken, queue))
+      held.push(taken)
+    }
+    for (const { ticket, bodyBytes } of held) {
+      if (settle === 'requeue') queue.requeue(ticket, bodyBytes)
+      else queue.settleUnacked(ticket, bodyBytes)
+    }
+    if (settle !== 'requeue') await this.core.journal.whenDurable()
+    return messages
+  }
+}
+
+function mustExist(among: ReadonlyMap<string, unknown>, kind: string, name: string, vhost: string): void {
+  if (!among.has(name)) throw new ChannelError(ReplyCode.NOT_FOUND, `no ${kind} '${name}' in vhost '${vhost}'`)
+}
+
+/** A message as if it had come over the wire. */
+function incoming(exchange: string, routingKey: string, properties: Buffer, body: Buffer): IncomingMessage {
+  const names = Buffer.concat([shortstr(exchange), shortstr(routingKey)])
+  const header = Buffer.alloc(PROPERTIES_AT + properties.length)
+  header.writeUInt16BE(60, 0)
+  header.writeUInt32BE(body.length, 8)
+  properties.copy(header, PROPERTIES_AT)
+  return {
+    namesBuf: names,
+    namesStart: 0,
+    namesEnd: names.length,
+    headerBuf: header,
+    headerStart: 0,
+    headerEnd: header.length,
+    bodyBuf: body,
+    bodyStart: 0,
+    bodyEnd: body.length,
+  }
+}
+
+function shortstr(text: string): Buffer {
+  const bytes = Buffer.from(text)
+  if (bytes.length > 255) throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'a name is at most 255 bytes')
+  return Buffer.concat([Buffer.from([bytes.length]), bytes])
+}
+
+function copied(range: ByteRange, taken: Taken, queue: Queue): FetchedMessage {
+  const { buf, start, end } = range
+  const headerAt = storedHeaderStart(buf, start)
+  const headerEnd = headerAt + FRAME_OVERHEAD + buf.readUInt32BE(headerAt + 3)
+  const exchangeEnd = start + 1 + buf[start]
+  return {
+    exchange: buf.toString('utf8', start + 1, exchangeEnd),
+    routingKey: buf.toString('utf8', exchangeEnd + 1, headerAt),
+    redelivered: taken.redelivered,
+    properties: Buffer.from(buf.subarray(headerAt + 7 + PROPERTIES_AT, headerEnd - 1)),
+    body: headerEnd === end ? Buffer.alloc(0) : Buffer.from(buf.subarray(headerEnd + 7, end - 1)),
+    remaining: queue.readyCount,
+  }
+}

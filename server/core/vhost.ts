@@ -1,0 +1,233 @@
+// A virtual host: its exchanges, queues and bindings, and the way of a publish through them. Checks of rights and of what a
+// client asked for are declarations.ts; this file keeps the state consistent and tells the journal what must survive.
+import { deliveryModeOf, tableToJson } from '../../protocol'
+import type { Journal } from '../../storage/journal'
+import type { IncomingMessage } from '../../storage/message-store'
+import { Binding, bindingKey, type Destination } from './binding'
+import type { BindingView, ChurnCounters, MessageCounters, Ticket, VhostView } from './core-api'
+import { newMessageCounters } from './counters'
+import { Exchange, type ExchangeSpec } from './exchange'
+import { Queue, type QueueSpec } from './queue'
+import { Router } from './router'
+import type { Session } from './session'
+
+/** What a queue needs of its surroundings. */
+export interface VhostContext {
+  readonly name: string
+  readonly now: number // clock time of this turn, ms
+  readonly journal: Journal
+  addDirty(queue: Queue): void
+  /** Brings the ticket's bytes back; dispatches the queue again when they are there. */
+  awaitLoad(queue: Queue, ticket: Ticket): void
+}
+
+/** What a vhost needs of the broker. */
+export interface Surroundings {
+  readonly journal: Journal
+  readonly now: number
+  readonly counters: MessageCounters
+  readonly churn: ChurnCounters
+  addDirty(queue: Queue): void
+  awaitLoad(queue: Queue, ticket: Ticket): void
+  nextQueueId(): number
+}
+
+/** Where a publish went. */
+export const UNROUTABLE = 0
+export const ROUTED = 1
+/** Routed, and at least one queue logs it: its confirm waits for the batch being gathered. */
+export const LOGGED = 2
+
+const PERSISTENT = 2
+const PROPERTIES_AT = 12
+
+export const PREDECLARED: readonly [name: string, type: string][] = [
+  ['', 'direct'],
+  ['amq.direct', 'direct'],
+  ['amq.fanout', 'fanout'],
+  ['amq.topic', 'topic'],
+  ['amq.headers', 'headers'],
+  ['amq.match', 'headers'],
+]
+
+export class Vhost implements VhostView, VhostContext {
+  readonly exchanges = new Map<string, Exchange>()
+  readonly queues = new Map<string, Queue>()
+  readonly counters = newMessageCounters()
+  readonly router: Router
+
+  constructor(
+    readonly name: string,
+    readonly description: string,
+    readonly surroundings: Surroundings,
+  ) {
+    this.router = new Router(name, this.exchanges, this.queues)
+    for (const [exchange, type] of PREDECLARED) {
+      this.exchanges.set(
+        exchange,
+        new Exchange(exchange, { type, durable: true, autoDelete: false, internal: false, arguments: {} }),
+      )
+    }
+  }
+
+  // -- per message ----------------------------------------------------------------------------------------------------
+
+  /** Throws 403 or 404 as ChannelError. `session` null: the broker itself publishes. */
+  publish(session: Session | null, m: IncomingMessage): typeof UNROUTABLE | typeof ROUTED | typeof LOGGED {
+    const route = this.router.route(m)
+    const { exchange, queues, logIds } = route
+    if (session !== null) session.authorizePublish(exchange.name)
+    this.counters.publish++
+    this.surroundings.counters.publish++
+    exchange.publishIn++
+    const count = queues.length
+    if (count === 0) return UNROUTABLE
+    exchange.publishOut += count
+    const { journal } = this.surroundings
+    const isLogged =
+      logIds.length !== 0 && deliveryModeOf(m.headerBuf, m.headerStart + PROPERTIES_AT, m.headerEnd) === PERSISTENT
+    const ticket = journal.store.append(m, count, isLogged ? logIds.length : 0)
+    if (isLogged) {
+      for (let i = 0; i < logIds.length; i++) journal.addQueue(logIds[i])
+      journal.enqueue(ticket)
+    }
+    const bodyBytes = m.bodyEnd - m.bodyStart
+    for (let i = 0; i < count; i++) queues[i].push(ticket, bodyBytes)
+    return isLogged ? LOGGED : ROUTED
+  }
+
+  // -- context of its queues ------------------------------------------------------------------------------------------
+
+  get now(): number {
+    return this.surroundings.now
+  }
+  get journal(): Journal {
+    return this.surroundings.journal
+  }
+  addDirty(queue: Queue): void {
+    this.surroundings.addDirty(queue)
+  }
+  awaitLoad(queue: Queue, ticket: Ticket): void {
+    this.surroundings.awaitLoad(queue, ticket)
+  }
+
+  // -- exchanges ------------------------------------------------------------------------------------------------------
+
+  addExchange(name: string, spec: ExchangeSpec): Exchange {
+    const exchange = new Exchange(name, spec)
+    this.exchanges.set(name, exchange)
+    this.router.forget()
+    if (exchange.durable) {
+      const { type, durable, autoDelete, internal } = exchange
+      const record = {
+        vhost: this.name,
+        name,
+        type,
+        durable,
+        autoDelete,
+        internal,
+        arguments: tableToJson(spec.arguments),
+      }
+      this.journal.define({ op: 'put', kind: 'exchange', record })
+    }
+    return exchange
+  }
+
+  removeExchange(exchange: Exchange): void {
+    if (this.exchanges.get(exchange.name) !== exchange) return
+    this.exchanges.delete(exchange.name)
+    for (const binding of [...exchange.incoming]) this.removeBinding(binding)
+    for (const binding of [...exchange.bindings.values()]) this.removeBinding(binding)
+    this.router.forget()
+    if (exchange.durable) {
+      this.journal.define({ op: 'delete', kind: 'exchange', key: { vhost: this.name, name: exchange.name } })
+    }
+  }
+
+  // -- queues ---------------------------------------------------------------------------------------------------------
+
+  /** `id` is given for a queue that comes back from the log. */
+  addQueue(name: string, spec: QueueSpec & { id?: number }): Queue {
+    const queue = new Queue(spec.id ?? this.surroundings.nextQueueId(), name, spec, this)
+    this.queues.set(name, queue)
+    queue.owner?.exclusiveQueues.add(queue)
+    this.router.forget()
+    this.surroundings.churn.queuesCreated++
+    if (queue.logId !== 0) {
+      const { id, durable, autoDelete } = queue
+      const record = { id, vhost: this.name, name, durable, autoDelete, arguments: spec.argumentsJson }
+      this.journal.define({ op: 'put', kind: 'queue', record })
+    }
+    return queue
+  }
+
+  /** Cancels its consumers, settles what is ready and removes its bindings. Returns the number of ready messages. */
+  removeQueue(queue: Queue): number {
+    if (queue.isDeleted) return 0
+    queue.isDeleted = true
+    this.queues.delete(queue.name)
+    queue.owner?.exclusiveQueues.delete(queue)
+    for (const binding of [...queue.incoming]) this.removeBinding(binding)
+    for (const consumer of [...queue.consumers]) {
+      queue.removeConsumer(consumer)
+      consumer.sink.onCancelled(consumer)
+    }
+    const count = queue.purge()
+    this.router.forget()
+    this.surroundings.churn.queuesDeleted++
+    if (queue.logId !== 0) this.journal.define({ op: 'delete', kind: 'queue', key: { id: queue.id } })
+    return count
+  }
+
+  /** A consumer has left: an auto-delete queue goes with its last one. */
+  onConsumerLeft(queue: Queue): void {
+    if (queue.autoDelete && queue.consumers.length === 0) this.removeQueue(queue)
+  }
+
+  // -- bindings -------------------------------------------------------------------------------------------------------
+
+  /** false: it was there already. */
+  addBinding(from: Exchange, to: Destination, routingKey: string, args: BindingView['arguments']): boolean {
+    const json = tableToJson(args)
+    if (from.bindings.has(bindingKey(to.kind, to.name, routingKey, json))) return false
+    const binding = new Binding(from, to, to.kind, routingKey, args, json)
+    from.add(binding)
+    this.router.forget()
+    if (isStored(binding)) this.journal.define({ op: 'put', kind: 'binding', record: this.bindingRecord(binding) })
+    return true
+  }
+
+  removeBinding(binding: Binding): void {
+    binding.from.remove(binding)
+    this.router.forget()
+    if (isStored(binding)) this.journal.define({ op: 'delete', kind: 'binding', key: this.bindingRecord(binding) })
+    const { from } = binding
+    if (from.autoDelete && from.bindings.size === 0) this.removeExchange(from)
+  }
+
+  findBinding(
+    from: Exchange,
+    to: Destination,
+    routingKey: string,
+    args: BindingView['arguments'],
+  ): Binding | undefined {
+    return from.bindings.get(bindingKey(to.kind, to.name, routingKey, tableToJson(args)))
+  }
+
+  *bindings(): Iterable<BindingView> {
+    for (const { name } of this.queues.values()) {
+      yield { source: '', destination: name, destinationType: 'queue', routingKey: name, arguments: {} }
+    }
+    for (const exchange of this.exchanges.values()) yield* exchange.bindings.values()
+  }
+
+  private bindingRecord(binding: Binding) {
+    const { source, destination, destinationType, routingKey } = binding
+    return { vhost: this.name, source, destination, destinationType, routingKey, arguments: binding.argumentsJson }
+  }
+}
+
+/** A binding to a queue that ends with its connection is not worth the log. */
+function isStored(binding: Binding): boolean {
+  return binding.from.durable && (binding.to.kind === 'queue' ? binding.to.logId !== 0 : binding.to.durable)
+}

@@ -1,0 +1,531 @@
+// A channel: the flat dispatch of its methods, its delivery tags, confirms and transaction. Decoding is protocol/, deciding
+// what a method does to the broker is core/; this file turns the one into the other and answers.
+import {
+  ChannelError,
+  ConnectionError,
+  type DecodedMethod,
+  decodeMethod,
+  encodeMethod,
+  M,
+  type MethodArgs,
+  type MethodName,
+  ReplyCode,
+  readAck,
+  readNack,
+  readReject,
+  writeAck,
+  writeNack,
+} from '../../protocol'
+import type { ByteRange } from '../../storage/message-store'
+import { ChannelCredit, type Consumer, type ConsumerSink } from '../core/consumer'
+import type { ChannelView, Ticket } from '../core/core-api'
+import { newMessageCounters } from '../core/counters'
+import { refuseTagReuse } from '../core/declarations'
+import { LOGGED, UNROUTABLE } from '../core/vhost'
+import { Confirms } from './confirms'
+import type { Connection } from './connection'
+import { writeDelivery, writeGetOk, writeReturn } from './message-writer'
+import { PublishAssembly } from './publish-assembly'
+import { Transaction } from './transaction'
+import { Unacked } from './unacked'
+
+const PREFETCH_LIMITLESS = 0
+
+export class Channel implements ChannelView, ConsumerSink {
+  readonly counters = newMessageCounters()
+  readonly credit = new ChannelCredit()
+  readonly assembly: PublishAssembly
+  /** After a channel error, until close-ok: everything else is ignored. */
+  isClosing = false
+  prefetch = PREFETCH_LIMITLESS
+  idleSinceMs: number
+  private readonly consumers = new Map<string, Consumer>()
+  private readonly unacked = new Unacked()
+  private confirms: Confirms | null = null
+  private tx: Transaction | null = null
+  private deliveryTag = 0
+  private nextConsumer = 1
+  /** What an empty queue name means. */
+  private lastQueue: string | null = null
+  private readonly settleArgs = { deliveryTag: 0, multiple: false, requeue: false }
+
+  constructor(
+    readonly number: number,
+    private readonly connection: Connection,
+  ) {
+    this.assembly = new PublishAssembly(connection.hub.limits.messageSizeMax)
+    this.idleSinceMs = connection.hub.core.now
+  }
+
+  // -- frames ---------------------------------------------------------------------------------------------------------
+
+  onMethod(id: number, buf: Buffer, start: number, end: number): void {
+    if (this.isClosing) {
+      this.onMethodWhileClosing(id)
+      return
+    }
+    if (this.assembly.isOpen) this.assembly.refuseMethod()
+    switch (id) {
+      case M.basicPublish:
+        this.assembly.onMethod(buf, start, end)
+        return
+      case M.basicAck:
+        readAck(buf, start, end, this.settleArgs)
+        this.onAck(this.settleArgs.deliveryTag, this.settleArgs.multiple)
+        return
+      case M.basicNack:
+        readNack(buf, start, end, this.settleArgs)
+        this.onReject(this.settleArgs.deliveryTag, this.settleArgs.multiple, this.settleArgs.requeue)
+        return
+      case M.basicReject:
+        readReject(buf, start, end, this.settleArgs)
+        this.onReject(this.settleArgs.deliveryTag, false, this.settleArgs.requeue)
+        return
+      default:
+        this.onColdMethod(decodeMethod(id, buf, start, end))
+    }
+  }
+
+  onHeader(buf: Buffer, start: number, end: number): void {
+    if (!this.isClosing && this.assembly.onHeader(buf, start, end)) this.publish()
+  }
+
+  onBody(buf: Buffer, start: number, end: number): void {
+    if (!this.isClosing && this.assembly.onBody(buf, start, end)) this.publish()
+  }
+
+  private onMethodWhileClosing(id: number): void {
+    if (id === M.channelCloseOk) this.connection.removeChannel(this)
+    else if (id === M.channelClose) this.reply('channel.close-ok', {})
+  }
+
+  private onColdMethod(method: DecodedMethod): void {
+    this.idleSinceMs = this.connection.hub.core.now
+    switch (method.name) {
+      case 'channel.open':
+        throw new ConnectionError(ReplyCode.CHANNEL_ERROR, "second 'channel.open' seen")
+      case 'channel.flow':
+        return this.onFlow(method.args)
+      case 'channel.close':
+        this.release()
+        this.reply('channel.close-ok', {})
+        return this.connection.removeChannel(this)
+      case 'channel.close-ok':
+        return
+      case 'exchange.declare':
+        return this.onExchangeDeclare(method.args)
+      case 'exchange.delete':
+        this.declarations.deleteExchange(method.args.exchange, method.args.ifUnused)
+        return this.replyDurable(method.args.noWait, 'exchange.delete-ok', {})
+      case 'exchange.bind': {
+        const { destination, source, routingKey, noWait } = method.args
+        this.declarations.bindExchange(destination, source, routingKey, method.args.arguments)
+        return this.replyDurable(noWait, 'exchange.bind-ok', {})
+      }
+      case 'exchange.unbind': {
+        const { destination, source, routingKey, noWait } = method.args
+        this.declarations.unbindExchange(destination, source, routingKey, method.args.arguments)
+        return this.replyDurable(noWait, 'exchange.unbind-ok', {})
+      }
+      case 'queue.declare':
+        return this.onQueueDeclare(method.args)
+      case 'queue.bind':
+        return this.onQueueBind(method.args)
+      case 'queue.unbind': {
+        const { exchange, routingKey } = method.args
+        this.declarations.unbindQueue(this.queueName(method.args.queue), exchange, routingKey, method.args.arguments)
+        return this.replyDurable(false, 'queue.unbind-ok', {})
+      }
+      case 'queue.purge': {
+        const messageCount = this.declarations.purgeQueue(this.queueName(method.args.queue))
+        return this.replyDurable(method.args.noWait, 'queue.purge-ok', { messageCount })
+      }
+      case 'queue.delete': {
+        const { ifUnused, ifEmpty, noWait } = method.args
+        const messageCount = this.declarations.deleteQueue(this.queueName(method.args.queue), ifUnused, ifEmpty)
+        return this.replyDurable(noWait, 'queue.delete-ok', { messageCount })
+      }
+      case 'basic.qos':
+        return this.onQos(method.args)
+      case 'basic.consume':
+        return this.onConsume(method.args)
+      case 'basic.cancel':
+        return this.onCancel(method.args.consumerTag, method.args.noWait)
+      case 'basic.get':
+        return this.onGet(this.queueName(method.args.queue), method.args.noAck)
+      case 'basic.recover':
+        this.onRecover(method.args.requeue)
+        return this.reply('basic.recover-ok', {})
+      case 'basic.recover-async':
+        return this.onRecover(method.args.requeue)
+      case 'confirm.select':
+        this.onConfirmSelect()
+        return method.args.nowait ? undefined : this.reply('confirm.select-ok', {})
+      case 'tx.select':
+        this.onTxSelect()
+        return this.reply('tx.select-ok', {})
+      case 'tx.commit':
+        return this.onTxCommit()
+      case 'tx.rollback':
+        this.transaction().clear()
+        return this.reply('tx.rollback-ok', {})
+      default:
+        // Methods that only a server sends, or that belong to channel 0.
+        throw new ConnectionError(ReplyCode.COMMAND_INVALID, `unexpected method ${method.name}`)
+    }
+  }
+
+  // -- publishing -----------------------------------------------------------------------------------------------------
+
+  private publish(): void {
+    if (this.tx !== null) {
+      this.connection.vhost.router.route(this.assembly) // a missing exchange is refused now, not at commit
+      this.tx.addPublish(this.assembly)
+      return
+    }
+    this.publishMessage(this.assembly, this.assembly.mandatory)
+  }
+
+  private publishMessage(message: PublishAssembly | Transaction['publishes'][number], mandatory: boolean): void {
+    const { hub, vhost, session } = this.connection
+    const outcome = vhost.publish(session, message)
+    this.counters.publish++
+    if (outcome === UNROUTABLE) this.onUnroutable(message, mandatory)
+    if (this.confirms !== null) {
+      this.confirms.onPublish(outcome === LOGGED ? hub.core.journal.gathering : 0)
+      hub.addConfirming(this)
+    }
+  }
+
+  private onUnroutable(message: PublishAssembly | Transaction['publishes'][number], mandatory: boolean): void {
+    const { hub, vhost, out } = this.connection
+    for (const counters of [this.counters, vhost.counters, hub.core.counters]) {
+      if (mandatory) counters.returnUnroutable++
+      else counters.dropUnroutable++
+    }
+    if (!mandatory) return
+    writeReturn(out, this.number, this.connection.frameMax, message)
+    this.connection.markDirty()
+  }
+
+  /** Writes the confirms that are due. true: none is left waiting. */
+  answerConfirms(committed: number): boolean {
+    const { confirms } = this
+    if (confirms === null) return true
+    const count = confirms.answer(committed, this.writeConfirm)
+    if (count > 0) {
+      const { hub, vhost } = this.connection
+      this.counters.confirm += count
+      vhost.counters.confirm += count
+      hub.core.counters.confirm += count
+      this.connection.markDirty()
+    }
+    return confirms.isSettled
+  }
+
+  onCommitFailed(batch: number): void {
+    this.confirms?.onCommitFailed(batch)
+  }
+
+  private readonly writeConfirm = (tag: number, multiple: boolean, isAck: boolean): void => {
+    const { out } = this.connection
+    out.reserve(32)
+    out.length = isAck
+      ? writeAck(out.buf, out.length, this.number, tag, multiple)
+      : writeNack(out.buf, out.length, this.number, tag, multiple)
+  }
+
+  private onConfirmSelect(): void {
+    if (this.tx !== null) throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'cannot switch from tx to confirm mode')
+    this.confirms ??= new Confirms()
+  }
+
+  // -- deliveries -----------------------------------------------------------------------------------------------------
+
+  get isWritable(): boolean {
+    return this.connection.isWritable
+  }
+
+  deliver(consumer: Consumer, ticket: Ticket, redelivered: boolean, range: ByteRange): void {
+    const { connection, counters } = this
+    const tag = ++this.deliveryTag
+    const bodyBytes = writeDelivery(
+      connection.out,
+      this.number,
+      connection.frameMax,
+      consumer.tagBytes,
+      tag,
+      redelivered,
+      range,
+    )
+    const total = connection.hub.core.counters
+    const ofVhost = connection.vhost.counters
+    if (redelivered) {
+      counters.redeliver++
+      ofVhost.redeliver++
+      total.redeliver++
+    }
+    if (consumer.noAck) {
+      counters.deliverNoAck++
+      ofVhost.deliverNoAck++
+      total.deliverNoAck++
+    } else {
+      counters.deliver++
+      ofVhost.deliver++
+      total.deliver++
+      this.credit.used++
+      this.unacked.push(tag, ticket, consumer, bodyBytes)
+    }
+    connection.markDirty()
+  }
+
+  onCancelled(consumer: Consumer): void {
+    this.consumers.delete(consumer.tag)
+    if (!this.connection.wantsCancelNotify || this.isClosing) return
+    this.reply('basic.cancel', { consumerTag: consumer.tag, noWait: true })
+  }
+
+  private onAck(tag: number, multiple: boolean): void {
+    this.checkTag(tag, multiple)
+    if (this.tx !== null) this.tx.addAck(tag, multiple, this.unacked)
+    else this.settle(tag, multiple, true)
+  }
+
+  private onReject(tag: number, multiple: boolean, requeue: boolean): void {
+    this.checkTag(tag, multiple)
+    if (this.tx !== null) this.tx.addReject(tag, multiple, requeue, this.unacked)
+    else this.settle(tag, multiple, !requeue, false)
+  }
+
+  /** 0-9-1 §1.8.3.13: tag 0 with multiple means all outstanding. */
+  private settle(tag: number, multiple: boolean, forGood: boolean, isAck = true): void {
+    const upTo = tag === 0 ? this.unacked.newestTag : tag
+    let count = 1
+    if (multiple) count = forGood ? this.unacked.ackUpTo(upTo) : this.unacked.requeueUpTo(upTo)
+    else if (forGood) this.unacked.ack(tag)
+    else this.unacked.requeue(tag)
+    if (isAck) {
+      const { hub, vhost } = this.connection
+      this.counters.ack += count
+      vhost.counters.ack += count
+      hub.core.counters.ack += count
+    }
+    this.giveBackCredit(count)
+  }
+
+  private giveBackCredit(count: number): void {
+    const wasFree = this.credit.isFree
+    this.credit.used -= count
+    if (!wasFree && this.credit.isFree) this.wakeConsumers()
+  }
+
+  private checkTag(tag: number, multiple: boolean): void {
+    if (multiple && (tag === 0 || this.unacked.has(tag))) return
+    if (tag !== 0 && this.unacked.has(tag) && !this.tx?.holds(tag)) return
+    throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `unknown delivery tag ${tag}`)
+  }
+
+  wakeConsumers(): void {
+    for (const consumer of this.consumers.values()) consumer.wake()
+  }
+
+  // -- consuming ------------------------------------------------------------------------------------------------------
+
+  private onConsume(args: MethodArgs<'basic.consume'>): void {
+    const queue = this.queueName(args.queue)
+    const tag =
+      args.consumerTag === '' ? `amq.ctag-${this.connection.uniqueName()}-${this.nextConsumer++}` : args.consumerTag
+    if (this.consumers.has(tag)) refuseTagReuse(tag)
+    const { noAck, exclusive } = args
+    const spec = { tag, noAck, exclusive, prefetch: this.prefetch, arguments: args.arguments }
+    const consumer = this.declarations.consume(queue, this, spec)
+    this.consumers.set(tag, consumer)
+    if (!args.noWait) this.reply('basic.consume-ok', { consumerTag: tag })
+  }
+
+  private onCancel(tag: string, noWait: boolean): void {
+    const consumer = this.consumers.get(tag)
+    if (consumer !== undefined) this.dropConsumer(consumer)
+    if (!noWait) this.reply('basic.cancel-ok', { consumerTag: tag })
+  }
+
+  private dropConsumer(consumer: Consumer): void {
+    this.consumers.delete(consumer.tag)
+    consumer.cancel()
+    this.connection.vhost.onConsumerLeft(consumer.queue)
+  }
+
+  private onGet(queueName: string, noAck: boolean): void {
+    const queue = this.declarations.readableQueue(queueName)
+    const { hub, vhost, out } = this.connection
+    const range = hub.range
+    const taken = queue.take(noAck, range)
+    if (taken === 'loading') {
+      this.connection.parkUntilLoaded(() => this.onGet(queueName, noAck))
+      return
+    }
+    if (taken === 'empty') {
+      for (const counters of [this.counters, vhost.counters, hub.core.counters]) counters.getEmpty++
+      this.reply('basic.get-empty', { reserved1: '' })
+      return
+    }
+    const tag = ++this.deliveryTag
+    writeGetOk(out, this.number, this.connection.frameMax, tag, taken.redelivered, queue.readyCount, range)
+    for (const counters of [this.counters, vhost.counters, hub.core.counters]) {
+      if (noAck) counters.getNoAck++
+      else counters.get++
+      if (taken.redelivered) counters.redeliver++
+    }
+    if (noAck) queue.settleTaken(taken.ticket)
+    else {
+      this.credit.used++
+      this.unacked.push(tag, taken.ticket, queue, taken.bodyBytes)
+    }
+    this.connection.markDirty()
+  }
+
+  private onRecover(requeue: boolean): void {
+    if (!requeue) throw new ConnectionError(ReplyCode.NOT_IMPLEMENTED, 'requeue=false')
+    const count = this.unacked.count
+    this.unacked.requeueAll()
+    this.giveBackCredit(count)
+  }
+
+  private onQos(args: MethodArgs<'basic.qos'>): void {
+    if (args.prefetchSize !== 0)
+      throw new ConnectionError(ReplyCode.NOT_IMPLEMENTED, `prefetch_size!=0 (${args.prefetchSize})`)
+    if (args.global) this.credit.limit = args.prefetchCount
+    else {
+      this.prefetch = args.prefetchCount
+      // RabbitMQ gives the new value to new consumers only. py-amqp's users (Celery) were told by the specification, and
+      // count on, a change for those that are there.
+      if (this.connection.wantsLivePrefetch) for (const c of this.consumers.values()) c.prefetch = args.prefetchCount
+    }
+    this.wakeConsumers()
+    this.reply('basic.qos-ok', {})
+  }
+
+  // -- declaring ------------------------------------------------------------------------------------------------------
+
+  private onFlow(args: { active: boolean }): void {
+    if (!args.active) throw new ConnectionError(ReplyCode.NOT_IMPLEMENTED, 'active=false')
+    this.reply('channel.flow-ok', { active: true })
+  }
+
+  private onExchangeDeclare(args: MethodArgs<'exchange.declare'>): void {
+    const { exchange, type, durable, autoDelete, internal, noWait } = args
+    if (args.passive) this.declarations.checkExchangeExists(exchange)
+    else this.declarations.declareExchange(exchange, { type, durable, autoDelete, internal, arguments: args.arguments })
+    this.replyDurable(noWait, 'exchange.declare-ok', {})
+  }
+
+  private onQueueDeclare(args: MethodArgs<'queue.declare'>): void {
+    const { durable, exclusive, autoDelete, noWait } = args
+    const queue = args.passive
+      ? this.declarations.passiveQueue(this.queueName(args.queue))
+      : this.declarations.declareQueue(args.queue, { durable, exclusive, autoDelete, arguments: args.arguments }).queue
+    this.lastQueue = queue.name
+    const { name, readyCount, consumers } = queue
+    this.replyDurable(noWait, 'queue.declare-ok', {
+      queue: name,
+      messageCount: readyCount,
+      consumerCount: consumers.length,
+    })
+  }
+
+  private onQueueBind(args: MethodArgs<'queue.bind'>): void {
+    const queue = this.queueName(args.queue)
+    // 0-9-1 queue.bind: with neither name, the last declared queue is bound by its own name.
+    const routingKey = args.queue === '' && args.routingKey === '' ? queue : args.routingKey
+    this.declarations.bindQueue(queue, args.exchange, routingKey, args.arguments)
+    this.replyDurable(args.noWait, 'queue.bind-ok', {})
+  }
+
+  private get declarations() {
+    return this.connection.declarations
+  }
+
+  private queueName(name: string): string {
+    if (name !== '') return name
+    if (this.lastQueue !== null) return this.lastQueue
+    throw new ChannelError(ReplyCode.NOT_FOUND, 'no previously declared queue')
+  }
+
+  // -- transactions ---------------------------------------------------------------------------------------------------
+
+  private onTxSelect(): void {
+    if (this.confirms !== null)
+      throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'cannot switch from confirm to tx mode')
+    this.tx ??= new Transaction()
+  }
+
+  /** All of it in one turn, hence in one batch of the journal: on disk whole or not at all. */
+  private onTxCommit(): void {
+    const tx = this.transaction()
+    const { publishes, settles } = tx
+    tx.clear()
+    for (const message of publishes) this.publishMessage(message, message.mandatory)
+    for (const s of settles) this.settle(s.tag, false, s.forGood, s.isAck)
+    this.connection.replyWhenDurable(encodeMethod('tx.commit-ok', this.number, {}))
+  }
+
+  private transaction(): Transaction {
+    if (this.tx === null) throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'channel is not transactional')
+    return this.tx
+  }
+
+  // -- the end --------------------------------------------------------------------------------------------------------
+
+  /** Consumers leave and everything unacked goes back. Idempotent. */
+  release(): void {
+    for (const consumer of [...this.consumers.values()]) this.dropConsumer(consumer)
+    this.tx = null
+    this.unacked.requeueAll()
+    this.credit.used = 0
+    this.confirms = null
+  }
+
+  private reply<N extends MethodName>(name: N, args: Partial<MethodArgs<N>>): void {
+    this.connection.write(encodeMethod(name, this.number, args))
+  }
+
+  /** A reply that must not say more than the disk knows. */
+  private replyDurable<N extends MethodName>(noWait: boolean, name: N, args: Partial<MethodArgs<N>>): void {
+    if (noWait) return
+    const frame = encodeMethod(name, this.number, args)
+    if (this.connection.hub.core.journal.hasUnsavedDefinitions) this.connection.replyWhenDurable(frame)
+    else this.connection.write(frame)
+  }
+
+  // What the admin API shows.
+  get connectionName(): string {
+    return this.connection.name
+  }
+  get channelNumber(): number {
+    return this.number
+  }
+  get confirm(): boolean {
+    return this.confirms !== null
+  }
+  get transactional(): boolean {
+    return this.tx !== null
+  }
+  get globalPrefetch(): number {
+    return this.credit.limit
+  }
+  get consumerCount(): number {
+    return this.consumers.size
+  }
+  get unackedCount(): number {
+    return this.unacked.count
+  }
+  get unconfirmedCount(): number {
+    return this.confirms?.unconfirmedCount ?? 0
+  }
+  get uncommittedCount(): number {
+    return this.tx?.publishes.length ?? 0
+  }
+  get uncommittedAcks(): number {
+    return this.tx?.settles.length ?? 0
+  }
+}

@@ -1,0 +1,466 @@
+// A client's connection: socket, frames in and out, channel 0, and its channels. The handshake is handshake.ts. Knows when
+// the peer takes what is written (isWritable), and parks the parser while a reply waits for the disk.
+import type { Socket } from 'node:net'
+import {
+  ChannelError,
+  ConnectionError,
+  decodeMethod,
+  encodeMethod,
+  type FieldTable,
+  FrameParser,
+  type FrameSink,
+  M,
+  ReplyCode,
+} from '../../protocol'
+import type { ConnectionView } from '../core/core-api'
+import { Declarations } from '../core/declarations'
+import type { Session } from '../core/session'
+import type { Vhost } from '../core/vhost'
+import { Channel } from './channel'
+import { Handshake } from './handshake'
+import type { Hub } from './hub'
+import { OutBuffer } from './out-buffer'
+
+/** Written per turn before consumers wait for the next one: other connections want to be served too. */
+const TURN_BYTES_MAX = 256 * 1024
+/** Written and not taken by the kernel: the peer is slow, its consumers wait. */
+const PENDING_BYTES_MAX = 512 * 1024
+/** How long a peer may take to answer connection.close. */
+const CLOSE_OK_MS = 5000
+const HEARTBEAT_FRAME = Buffer.from([8, 0, 0, 0, 0, 0, 0, 0xce])
+
+export class Connection implements ConnectionView, FrameSink {
+  readonly name: string
+  readonly host: string
+  readonly port: number
+  readonly peerHost: string
+  readonly peerPort: number
+  readonly connectedAtMs: number
+  readonly channels = new Map<number, Channel>()
+  readonly out: OutBuffer
+  readonly parser: FrameParser
+  state: 'starting' | 'running' | 'blocked' | 'closing' = 'starting'
+  authMechanism = ''
+  clientProperties: FieldTable = {}
+  channelMax: number
+  frameMax: number
+  heartbeatSeconds = 0
+  session!: Session
+  vhost!: Vhost
+  declarations!: Declarations
+  wantsCancelNotify = false
+  wantsLivePrefetch = false
+  receivedBytes = 0
+  sentBytes = 0
+  receivedFrames = 0
+  sentFrames = 0
+  pendingBytes = 0
+  private readonly handshake: Handshake
+  /** Blocks handed to the socket, oldest first, to be pooled again when it is done with them. */
+  private readonly written: Buffer[] = []
+  private lastReceivedMs: number
+  private lastSentMs: number
+  private isDirty = false
+  private isParked = false
+  private wasFull = false
+  private isEnded = false
+  private closingSinceMs = 0
+  private uniqueNames = 0
+
+  constructor(
+    private readonly socket: Socket,
+    readonly hub: Hub,
+  ) {
+    this.host = socket.localAddress ?? ''
+    this.port = socket.localPort ?? 0
+    this.peerHost = socket.remoteAddress ?? ''
+    this.peerPort = socket.remotePort ?? 0
+    this.name = `${this.peerHost}:${this.peerPort} -> ${this.host}:${this.port}`
+    this.connectedAtMs = hub.clock.now()
+    this.lastReceivedMs = this.connectedAtMs
+    this.lastSentMs = this.connectedAtMs
+    this.channelMax = hub.limits.channelMax
+    this.frameMax = hub.limits.frameMax
+    this.out = new OutBuffer(hub.pool)
+    this.parser = new FrameParser(this, hub.limits.frameMax)
+    this.handshake = new Handshake(this)
+    hub.add(this)
+    socket.setNoDelay(true)
+    socket.on('data', (chunk: Buffer) => this.onData(chunk))
+    socket.on('close', () => this.onSocketClosed())
+    socket.on('error', () => {}) // 'close' follows
+    socket.on('end', () => this.onPeerEnded())
+  }
+
+  // -- in -------------------------------------------------------------------------------------------------------------
+
+  private onData(chunk: Buffer): void {
+    this.receivedBytes += chunk.length
+    this.lastReceivedMs = this.hub.core.now
+    this.guard(() => {
+      const rest = this.handshake.isHeaderDue ? this.handshake.onHeaderBytes(chunk) : chunk
+      if (rest !== null && rest.length > 0) this.parser.push(rest)
+    })
+    this.keepBorrowed()
+  }
+
+  /** Everything that can go wrong with a peer's bytes ends here, in one close frame of the right scope. */
+  private guard(work: () => void, channel: Channel | null = null): void {
+    try {
+      work()
+    } catch (error) {
+      if (error instanceof ChannelError && channel !== null) this.closeChannel(channel, error)
+      else if (error instanceof ConnectionError || error instanceof ChannelError) this.fail(error)
+      else {
+        this.hub.log.warn('Internal error', { connection: this.name, error: (error as Error).stack })
+        this.fail(new ConnectionError(ReplyCode.INTERNAL_ERROR, 'internal error'))
+      }
+    }
+  }
+
+  /** Messages that the chunk's end has cut keep what they need of it. */
+  private keepBorrowed(): void {
+    if (this.assembling === null) return
+    this.assembling.assembly.keep()
+    for (const channel of this.channels.values()) if (channel.assembly.isOpen) channel.assembly.keep()
+    if (!this.assembling.assembly.isOpen) this.assembling = null
+  }
+  /** A channel with a message begun; while null, none has. */
+  private assembling: Channel | null = null
+
+  onMethod(number: number, id: number, buf: Buffer, start: number, end: number): void {
+    this.receivedFrames++
+    if (number === 0) {
+      this.onConnectionMethod(id, buf, start, end)
+      return
+    }
+    if (this.state === 'closing') return
+    const channel = this.channels.get(number)
+    if (channel === undefined) {
+      this.openChannel(number, id, buf, start, end)
+      return
+    }
+    try {
+      channel.onMethod(id, buf, start, end)
+      if (id === M.basicPublish) this.assembling = channel
+    } catch (error) {
+      this.onError(error, id, channel)
+    }
+  }
+
+  onHeader(number: number, buf: Buffer, start: number, end: number): void {
+    this.receivedFrames++
+    if (this.state === 'closing') return
+    const channel = this.contentChannel(number)
+    try {
+      channel.onHeader(buf, start, end)
+    } catch (error) {
+      this.onError(error, M.basicPublish, channel)
+    }
+  }
+
+  onBody(number: number, buf: Buffer, start: number, end: number): void {
+    this.receivedFrames++
+    if (this.state === 'closing') return
+    const channel = this.contentChannel(number)
+    try {
+      channel.onBody(buf, start, end)
+    } catch (error) {
+      this.onError(error, M.basicPublish, channel)
+    }
+  }
+
+  onHeartbeat(number: number): void {
+    if (number !== 0) throw new ConnectionError(ReplyCode.FRAME_ERROR, 'heartbeat on a channel other than 0')
+  }
+
+  private contentChannel(number: number): Channel {
+    const channel = this.channels.get(number)
+    if (channel !== undefined) return channel
+    if (number === 0 || this.state !== 'running') {
+      throw new ConnectionError(ReplyCode.UNEXPECTED_FRAME, 'expected method frame, got non method frame instead')
+    }
+    throw new ConnectionError(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'")
+  }
+
+  private onError(error: unknown, methodId: number, channel: Channel): void {
+    if (error instanceof ChannelError || error instanceof ConnectionError) {
+      if (error.methodId === 0 && error.replyCode < ReplyCode.FRAME_ERROR) error.methodId = methodId
+      else if (error.methodId === 0 && !isFraming(error.replyCode)) error.methodId = methodId
+    }
+    if (error instanceof ChannelError) this.closeChannel(channel, error)
+    else throw error
+  }
+
+  // -- channel 0 ------------------------------------------------------------------------------------------------------
+
+  private onConnectionMethod(id: number, buf: Buffer, start: number, end: number): void {
+    if (this.state === 'closing') {
+      if (id === M.connectionCloseOk) this.end()
+      else if (id === M.connectionClose) this.write(encodeMethod('connection.close-ok', 0, {}))
+      return
+    }
+    const method = decodeMethod(id, buf, start, end)
+    if (method.name === 'connection.close') {
+      this.release()
+      this.state = 'closing'
+      this.write(encodeMethod('connection.close-ok', 0, {}))
+      this.endAfterFlush()
+    } else if (this.state === 'starting') this.handshake.onMethod(method)
+    else if (method.name === 'connection.update-secret') this.write(encodeMethod('connection.update-secret-ok', 0, {}))
+    else if (method.name === 'connection.blocked' || method.name === 'connection.unblocked') return
+    else throw new ConnectionError(ReplyCode.COMMAND_INVALID, `unexpected method ${method.name} on channel 0`, id)
+  }
+
+  /** The handshake is done. */
+  start(session: Session, vhost: Vhost): void {
+    this.session = session
+    this.vhost = vhost
+    this.declarations = new Declarations(vhost, session)
+    this.state = 'running'
+    this.hub.connections.set(this.name, this)
+    this.hub.core.churn.connectionsOpened++
+  }
+
+  private openChannel(number: number, id: number, buf: Buffer, start: number, end: number): void {
+    if (this.state !== 'running') throw new ConnectionError(ReplyCode.CHANNEL_ERROR, 'connection is not open', id)
+    if (id === M.channelCloseOk) return // answers a close that crossed ours
+    if (id !== M.channelOpen) throw new ConnectionError(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'", id)
+    decodeMethod(id, buf, start, end)
+    if (this.channels.size >= this.channelMax) {
+      throw new ConnectionError(
+        ReplyCode.NOT_ALLOWED,
+        `number of channels opened (${this.channels.size}) has reached the negotiated channel_max (${this.channelMax})`,
+        id,
+      )
+    }
+    this.channels.set(number, new Channel(number, this))
+    this.hub.core.churn.channelsOpened++
+    this.write(encodeMethod('channel.open-ok', number, {}))
+  }
+
+  removeChannel(channel: Channel): void {
+    if (!this.channels.delete(channel.number)) return
+    this.hub.removeConfirming(channel)
+    this.hub.core.churn.channelsClosed++
+  }
+
+  private closeChannel(channel: Channel, error: ChannelError): void {
+    this.hub.log.info('Channel error', { connection: this.name, channel: channel.number, reply: error.text })
+    channel.release()
+    channel.isClosing = true
+    this.hub.removeConfirming(channel)
+    this.write(encodeMethod('channel.close', channel.number, closeArgs(error)))
+  }
+
+  // -- out ------------------------------------------------------------------------------------------------------------
+
+  get isWritable(): boolean {
+    if (this.out.length < TURN_BYTES_MAX && this.pendingBytes < PENDING_BYTES_MAX && !this.isEnded) return true
+    this.wasFull = true
+    return false
+  }
+
+  write(frame: Uint8Array): void {
+    this.out.append(frame)
+    this.markDirty()
+  }
+
+  markDirty(): void {
+    this.sentFrames++
+    if (this.isDirty) return
+    this.isDirty = true
+    this.hub.addDirty(this)
+  }
+
+  /** One socket write for everything this turn produced. Called by the hub. */
+  flush(): void {
+    this.isDirty = false
+    const length = this.out.length
+    if (length === 0) return
+    const block = this.out.take()
+    if (this.isEnded) {
+      this.hub.pool.give(block)
+      return
+    }
+    this.sentBytes += length
+    this.pendingBytes += length
+    this.lastSentMs = this.hub.core.now
+    this.written.push(block)
+    this.socket.write(block.subarray(0, length), this.onWritten)
+    this.sizes.push(length)
+    if (this.wasFull && this.pendingBytes < PENDING_BYTES_MAX) this.wakeConsumers()
+  }
+  private readonly sizes: number[] = []
+
+  private readonly onWritten = (): void => {
+    const block = this.written.shift()
+    if (block === undefined) return
+    this.pendingBytes -= this.sizes.shift() ?? 0
+    this.hub.pool.give(block)
+    if (this.wasFull) this.wakeConsumers()
+  }
+
+  private wakeConsumers(): void {
+    this.wasFull = false
+    for (const channel of this.channels.values()) channel.wakeConsumers()
+  }
+
+  /** Sends `frame` once everything done so far is durable. Until then nothing more is read from this connection, so that
+   *  replies keep their order. */
+  replyWhenDurable(frame: Buffer): void {
+    this.park()
+    const done = () => {
+      if (this.isEnded) return
+      this.write(frame)
+      this.unpark()
+    }
+    const failed = (error: Error) => {
+      this.isParked = false
+      this.fail(new ConnectionError(ReplyCode.INTERNAL_ERROR, `not stored: ${error.message}`))
+    }
+    this.hub.core.journal.whenDurable().then(done, failed)
+  }
+
+  parkUntilLoaded(retry: () => void): void {
+    this.park()
+    this.hub.whenLoaded(() => {
+      if (this.isEnded) return
+      this.isParked = false
+      this.guard(retry)
+      if (!this.isParked) this.unpark()
+    })
+  }
+
+  private park(): void {
+    this.isParked = true
+    this.parser.pause()
+    this.socket.pause()
+  }
+
+  private unpark(): void {
+    this.isParked = false
+    this.guard(() => this.parser.resume())
+    this.keepBorrowed()
+    if (!this.isParked) this.socket.resume()
+  }
+
+  // -- time -----------------------------------------------------------------------------------------------------------
+
+  /** About twice a second. Heartbeats go out when nothing else did for half the interval; a peer silent for two intervals is
+   *  gone. RabbitMQ docs "Heartbeats". */
+  onBeat(now: number): void {
+    if (this.state === 'starting' && now - this.connectedAtMs > this.hub.limits.handshakeMs) {
+      this.hub.log.warn('Handshake not finished in time', { connection: this.name })
+      this.destroy()
+    } else if (this.state === 'closing' && now - this.closingSinceMs > CLOSE_OK_MS) this.destroy()
+    else if (this.state === 'running' && this.heartbeatSeconds > 0) this.beat(now, this.heartbeatSeconds * 1000)
+  }
+
+  private beat(now: number, intervalMs: number): void {
+    if (now - this.lastReceivedMs > intervalMs * 2 && !this.isParked) {
+      this.hub.log.warn('Missed heartbeats from client', {
+        connection: this.name,
+        timeoutSeconds: this.heartbeatSeconds,
+      })
+      this.destroy()
+    } else if (now - this.lastSentMs >= intervalMs / 2) {
+      this.out.append(HEARTBEAT_FRAME)
+      this.markDirty()
+    }
+  }
+
+  // -- the end --------------------------------------------------------------------------------------------------------
+
+  close(reason: string): void {
+    this.fail(new ConnectionError(ReplyCode.CONNECTION_FORCED, reason))
+  }
+
+  /** Says why, stops listening, and waits a little for close-ok. */
+  fail(error: ConnectionError | ChannelError): void {
+    if (this.isEnded || this.state === 'closing') return
+    this.hub.log.warn('Closing connection', { connection: this.name, reply: error.text })
+    this.release()
+    this.state = 'closing'
+    this.closingSinceMs = this.hub.clock.now()
+    this.write(encodeMethod('connection.close', 0, closeArgs(error)))
+    if (isFraming(error.replyCode)) {
+      // What follows in the stream cannot be told apart from garbage.
+      this.parser.stop()
+      this.endAfterFlush()
+    }
+  }
+
+  /** Writes raw bytes and closes: for a peer that does not speak our protocol. */
+  refuse(bytes: Buffer): void {
+    this.state = 'closing'
+    this.closingSinceMs = this.hub.clock.now()
+    this.parser.stop()
+    if (bytes.length > 0) this.out.append(bytes)
+    this.flush()
+    this.end()
+  }
+
+  private endAfterFlush(): void {
+    this.closingSinceMs = this.hub.clock.now()
+    setImmediate(() => this.end())
+  }
+
+  end(): void {
+    if (this.isEnded) return
+    this.flush()
+    this.isEnded = true
+    this.socket.end()
+    // A peer that never closes its side is cut off by onBeat.
+  }
+
+  destroy(): void {
+    this.isEnded = true
+    this.socket.destroy()
+  }
+
+  private onPeerEnded(): void {
+    this.end()
+  }
+
+  private onSocketClosed(): void {
+    this.isEnded = true
+    const wasRunning = this.hub.connections.get(this.name) === this
+    this.release()
+    this.state = 'closing'
+    this.parser.stop()
+    this.hub.remove(this)
+    if (wasRunning) this.hub.core.churn.connectionsClosed++
+  }
+
+  /** Channels end, exclusive queues go. Idempotent. */
+  private release(): void {
+    for (const channel of [...this.channels.values()]) {
+      channel.release()
+      this.removeChannel(channel)
+    }
+    if (this.session === undefined) return
+    for (const queue of [...this.session.exclusiveQueues]) this.vhost.removeQueue(queue)
+  }
+
+  uniqueName(): string {
+    return `${this.connectedAtMs.toString(36)}${this.peerPort.toString(36)}${(this.uniqueNames++).toString(36)}`
+  }
+
+  get vhostName(): string {
+    return this.vhost?.name ?? ''
+  }
+  get user(): string {
+    return this.session?.user.name ?? ''
+  }
+}
+
+function closeArgs(error: ConnectionError | ChannelError) {
+  const classId = error.methodId >>> 16
+  return { replyCode: error.replyCode, replyText: error.text, classId, methodId: error.methodId & 0xffff }
+}
+
+/** After these the position in the stream is lost. */
+function isFraming(code: number): boolean {
+  return code === ReplyCode.FRAME_ERROR
+}

@@ -1,0 +1,125 @@
+// Stored messages onto the wire: basic.deliver, basic.get-ok, basic.return and the frames behind them. A stored message
+// already has its names and frames as a delivery needs them (storage/segment.ts): they are copied and their channel numbers
+// patched. Only a body over the receiver's frame-max is split anew. Hot.
+import { writeDeliverPrefix, writeGetOkPrefix, writeReturnPrefix } from '../../protocol'
+import { copyBytes } from '../../storage/bytes'
+import type { ByteRange, IncomingMessage } from '../../storage/message-store'
+import { storedHeaderStart } from '../../storage/segment'
+import type { OutBuffer } from './out-buffer'
+
+const FRAME_END = 0xce
+const FRAME_OVERHEAD = 8
+const METHOD_ROOM = 64 // frame, ids, tags and flags of any of the three methods; a consumer tag comes on top
+const NO_ROUTE = 312
+const NO_ROUTE_TEXT = Buffer.from('NO_ROUTE')
+
+/** Returns the length of the body. */
+export function writeDelivery(
+  out: OutBuffer,
+  channel: number,
+  frameMax: number,
+  consumerTag: Buffer,
+  deliveryTag: number,
+  redelivered: boolean,
+  stored: ByteRange,
+): number {
+  const { buf, start, end } = stored
+  const headerAt = storedHeaderStart(buf, start)
+  out.reserve(METHOD_ROOM + consumerTag.length + (end - start))
+  let at = writeDeliverPrefix(out.buf, out.length, channel, consumerTag, deliveryTag, redelivered, headerAt - start)
+  at = copyBytes(buf, start, headerAt, out.buf, at)
+  out.buf[at] = FRAME_END
+  out.length = at + 1
+  return writeContent(out, channel, frameMax, buf, headerAt, end)
+}
+
+/** basic.get-ok; `remaining` is what the queue still holds ready. */
+export function writeGetOk(
+  out: OutBuffer,
+  channel: number,
+  frameMax: number,
+  deliveryTag: number,
+  redelivered: boolean,
+  remaining: number,
+  stored: ByteRange,
+): number {
+  const { buf, start, end } = stored
+  const headerAt = storedHeaderStart(buf, start)
+  out.reserve(METHOD_ROOM + (end - start))
+  let at = writeGetOkPrefix(out.buf, out.length, channel, deliveryTag, redelivered, headerAt - start + 4)
+  at = copyBytes(buf, start, headerAt, out.buf, at)
+  at = out.buf.writeUInt32BE(remaining, at)
+  out.buf[at] = FRAME_END
+  out.length = at + 1
+  return writeContent(out, channel, frameMax, buf, headerAt, end)
+}
+
+/** basic.return 312 NO_ROUTE of a message that was not stored. */
+export function writeReturn(out: OutBuffer, channel: number, frameMax: number, m: IncomingMessage): void {
+  const bodyLength = m.bodyEnd - m.bodyStart
+  const names = m.namesEnd - m.namesStart
+  const header = m.headerEnd - m.headerStart
+  out.reserve(METHOD_ROOM + names + header + bodyLength + 2 * FRAME_OVERHEAD)
+  let at = writeReturnPrefix(out.buf, out.length, channel, NO_ROUTE, NO_ROUTE_TEXT, names)
+  at = copyBytes(m.namesBuf, m.namesStart, m.namesEnd, out.buf, at)
+  out.buf[at] = FRAME_END
+  at = writeFrame(out.buf, at + 1, 2, channel, m.headerBuf, m.headerStart, m.headerEnd)
+  out.length = at
+  if (bodyLength > 0) writeBody(out, channel, frameMax, m.bodyBuf, m.bodyStart, m.bodyEnd)
+}
+
+/** Header frame and body frame as stored, at buf[headerAt, end). Returns the length of the body. */
+function writeContent(
+  out: OutBuffer,
+  channel: number,
+  frameMax: number,
+  buf: Buffer,
+  headerAt: number,
+  end: number,
+): number {
+  const headerEnd = headerAt + FRAME_OVERHEAD + buf.readUInt32BE(headerAt + 3)
+  const bodyLength = headerEnd === end ? 0 : end - headerEnd - FRAME_OVERHEAD
+  const at = out.length
+  if (bodyLength + FRAME_OVERHEAD > frameMax) {
+    out.length = copyBytes(buf, headerAt, headerEnd, out.buf, at)
+    patchChannel(out.buf, at, channel)
+    writeBody(out, channel, frameMax, buf, headerEnd + 7, end - 1)
+    return bodyLength
+  }
+  out.length = copyBytes(buf, headerAt, end, out.buf, at)
+  patchChannel(out.buf, at, channel)
+  if (bodyLength !== 0) patchChannel(out.buf, at + headerEnd - headerAt, channel)
+  return bodyLength
+}
+
+function writeBody(out: OutBuffer, channel: number, frameMax: number, buf: Buffer, start: number, end: number): void {
+  const payloadMax = frameMax - FRAME_OVERHEAD
+  out.reserve(end - start + FRAME_OVERHEAD * Math.ceil((end - start) / payloadMax))
+  let at = out.length
+  for (let from = start; from < end; from += payloadMax) {
+    at = writeFrame(out.buf, at, 3, channel, buf, from, Math.min(end, from + payloadMax))
+  }
+  out.length = at
+}
+
+function writeFrame(
+  out: Buffer,
+  at: number,
+  type: number,
+  channel: number,
+  buf: Buffer,
+  start: number,
+  end: number,
+): number {
+  out[at] = type
+  patchChannel(out, at, channel)
+  out.writeUInt32BE(end - start, at + 3)
+  at = copyBytes(buf, start, end, out, at + 7)
+  out[at] = FRAME_END
+  return at + 1
+}
+
+function patchChannel(out: Buffer, frameAt: number, channel: number): void {
+  out[frameAt + 1] = channel >>> 8
+  out[frameAt + 2] = channel & 0xff
+}

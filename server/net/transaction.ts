@@ -1,0 +1,70 @@
+// What a channel in tx mode holds back until commit: messages, whole, and settlements by delivery tag. 0-9-1 §1.9.
+import type { IncomingMessage } from '../../storage/message-store'
+import type { Unacked } from './unacked'
+
+export interface HeldPublish extends IncomingMessage {
+  mandatory: boolean
+}
+
+export interface HeldSettle {
+  tag: number
+  forGood: boolean
+  isAck: boolean
+}
+
+export class Transaction {
+  publishes: HeldPublish[] = []
+  settles: HeldSettle[] = []
+  private tags = new Set<number>()
+
+  addPublish(m: HeldPublish): void {
+    const names = copyOf(m.namesBuf, m.namesStart, m.namesEnd)
+    const header = copyOf(m.headerBuf, m.headerStart, m.headerEnd)
+    const body = copyOf(m.bodyBuf, m.bodyStart, m.bodyEnd)
+    this.publishes.push({
+      namesBuf: names,
+      namesStart: 0,
+      namesEnd: names.length,
+      headerBuf: header,
+      headerStart: 0,
+      headerEnd: header.length,
+      bodyBuf: body,
+      bodyStart: 0,
+      bodyEnd: body.length,
+      mandatory: m.mandatory,
+    })
+  }
+
+  addAck(tag: number, multiple: boolean, unacked: Unacked): void {
+    this.add(tag, multiple, unacked, true, true)
+  }
+
+  addReject(tag: number, multiple: boolean, requeue: boolean, unacked: Unacked): void {
+    this.add(tag, multiple, unacked, !requeue, false)
+  }
+
+  /** The tag is settled by this transaction already. */
+  holds(tag: number): boolean {
+    return this.tags.has(tag)
+  }
+
+  /** Forgets what is held; rolled-back settlements can be given again. */
+  clear(): void {
+    this.publishes = []
+    this.settles = []
+    this.tags = new Set()
+  }
+
+  private add(tag: number, multiple: boolean, unacked: Unacked, forGood: boolean, isAck: boolean): void {
+    const tags = multiple ? unacked.tagsUpTo(tag === 0 ? unacked.newestTag : tag) : [tag]
+    for (const t of tags) {
+      if (this.tags.has(t)) continue
+      this.tags.add(t)
+      this.settles.push({ tag: t, forGood, isAck })
+    }
+  }
+}
+
+function copyOf(buf: Buffer, start: number, end: number): Buffer {
+  return Buffer.from(buf.subarray(start, end))
+}

@@ -1,0 +1,107 @@
+// The unacknowledged deliveries of a channel: from delivery tag to ticket and owner. Tags are consecutive, so a ring
+// indexed by tag; settled ones leave holes that close when the oldest goes.
+import type { UnackedOwner } from '../core/consumer'
+import type { Ticket } from '../core/core-api'
+
+const CAPACITY_MIN = 16
+
+export class Unacked {
+  /** Deliveries not settled. */
+  count = 0
+  private tickets = new Float64Array(CAPACITY_MIN)
+  private sizes = new Float64Array(CAPACITY_MIN) // body bytes
+  private owners: (UnackedOwner | null)[] = new Array(CAPACITY_MIN).fill(null)
+  private firstTag = 1 // the oldest that may be unsettled
+  private endTag = 1 // one past the newest
+
+  push(tag: number, ticket: Ticket, owner: UnackedOwner, bodyBytes: number): void {
+    if (this.count === 0) this.firstTag = tag
+    if (tag - this.firstTag >= this.owners.length) this.grow(tag - this.firstTag + 1)
+    // Deliveries without acknowledgement take tags too: they leave holes.
+    for (let hole = Math.max(this.endTag, this.firstTag); hole < tag; hole++) this.owners[this.slot(hole)] = null
+    const slot = this.slot(tag)
+    this.tickets[slot] = ticket
+    this.sizes[slot] = bodyBytes
+    this.owners[slot] = owner
+    this.endTag = tag + 1
+    this.count++
+  }
+
+  has(tag: number): boolean {
+    return this.count > 0 && tag >= this.firstTag && tag < this.endTag && this.owners[this.slot(tag)] !== null
+  }
+
+  ack(tag: number): boolean {
+    return this.settle(tag, true)
+  }
+
+  requeue(tag: number): boolean {
+    return this.settle(tag, false)
+  }
+
+  ackUpTo(tag: number): number {
+    return this.settleUpTo(tag, true)
+  }
+
+  requeueUpTo(tag: number): number {
+    return this.settleUpTo(tag, false)
+  }
+
+  requeueAll(): void {
+    this.settleUpTo(this.endTag - 1, false)
+  }
+
+  /** Tags not settled, up to and including `tag`. */
+  tagsUpTo(tag: number): number[] {
+    const tags: number[] = []
+    for (let t = this.firstTag; t < this.endTag && t <= tag; t++) if (this.has(t)) tags.push(t)
+    return tags
+  }
+
+  get newestTag(): number {
+    return this.endTag - 1
+  }
+
+  private settle(tag: number, forGood: boolean): boolean {
+    if (!this.has(tag)) return false
+    const slot = this.slot(tag)
+    const owner = this.owners[slot] as UnackedOwner
+    this.owners[slot] = null
+    this.count--
+    if (tag === this.firstTag) this.closeHoles()
+    if (forGood) owner.ack(this.tickets[slot], this.sizes[slot])
+    else owner.requeue(this.tickets[slot], this.sizes[slot])
+    return true
+  }
+
+  private settleUpTo(tag: number, forGood: boolean): number {
+    const before = this.count
+    const last = Math.min(tag, this.endTag - 1)
+    for (let t = this.firstTag; t <= last && this.count > 0; t++) this.settle(t, forGood)
+    return before - this.count
+  }
+
+  private closeHoles(): void {
+    while (this.firstTag < this.endTag && this.owners[this.slot(this.firstTag)] === null) this.firstTag++
+  }
+
+  private slot(tag: number): number {
+    return tag % this.owners.length
+  }
+
+  private grow(needed: number): void {
+    let capacity = this.owners.length
+    while (capacity < needed) capacity *= 2
+    const tickets = new Float64Array(capacity)
+    const sizes = new Float64Array(capacity)
+    const owners = new Array(capacity).fill(null)
+    for (let tag = this.firstTag; tag < this.endTag; tag++) {
+      tickets[tag % capacity] = this.tickets[this.slot(tag)]
+      sizes[tag % capacity] = this.sizes[this.slot(tag)]
+      owners[tag % capacity] = this.owners[this.slot(tag)]
+    }
+    this.tickets = tickets
+    this.sizes = sizes
+    this.owners = owners
+  }
+}

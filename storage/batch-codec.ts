@@ -1,0 +1,180 @@
+// The records block of a log entry: what happened, in order. Message bytes lie in the entry's payload, one stored message
+// after the other in the order of the enqueue records. Little-endian; numbers above 32 bits as doubles (exact to 2^53).
+//
+//   block     = 'L' version record*
+//   enqueue   = 1 flags  firstTicket:f64 count:u32 queues:u32 (queueId:u32)* (length:u32 body:u32)*count
+//                                                                    consecutive tickets, same queues
+//   settle    = 2 0      queueId:u32 firstTicket:f64 count:u32                                    consecutive tickets
+//   returned  = 3 0      queueId:u32 firstTicket:f64 count:u32     delivered before and waiting again (written by a clean stop)
+//
+// A record never changes meaning; a new one gets a new number, a new layout a new version.
+import { StorageError } from './log-backend'
+
+const MAGIC = 0x4c
+const VERSION = 1
+const ENQUEUE = 1
+const SETTLE = 2
+const RETURNED = 3
+
+/** Called in the order of the records. `lengths` (length and body length, 8 bytes a message) is a view valid during the call. */
+export interface RecordSink {
+  onEnqueue(firstTicket: number, count: number, queueIds: readonly number[], lengths: DataView, lengthsAt: number): void
+  onSettle(queueId: number, firstTicket: number, count: number): void
+  onReturned(queueId: number, firstTicket: number, count: number): void
+}
+
+/** Gathers records; consecutive tickets become one record. */
+export class RecordWriter {
+  private bytes = new Uint8Array(256)
+  private view = new DataView(this.bytes.buffer)
+  private at = 2
+  // The open enqueue run: the next consecutive ticket for the same queue only adds a length.
+  private runCountAt = 0
+  private runCount = 0
+  private runNext = -1
+  private runQueue = -1
+  // The open settle run.
+  private settleCountAt = 0
+  private settleCount = 0
+  private settleNext = -1
+  private settleQueue = -1
+
+  constructor() {
+    this.bytes[0] = MAGIC
+    this.bytes[1] = VERSION
+  }
+
+  get isEmpty(): boolean {
+    return this.at === 2
+  }
+
+  enqueue(ticket: number, length: number, bodyLength: number, queueIds: Int32Array, start: number, end: number): void {
+    const single = end - start === 1 ? queueIds[start] : -1
+    if (single !== -1 && single === this.runQueue && ticket === this.runNext) {
+      this.room(8)
+      this.u32(length)
+      this.u32(bodyLength)
+      this.view.setUint32(this.runCountAt, ++this.runCount, true)
+      this.runNext++
+      return
+    }
+    this.closeRuns()
+    this.room(26 + 4 * (end - start))
+    this.head(ENQUEUE)
+    this.f64(ticket)
+    this.runCountAt = this.at
+    this.u32(1)
+    this.u32(end - start)
+    for (let i = start; i < end; i++) this.u32(queueIds[i])
+    this.u32(length)
+    this.u32(bodyLength)
+    this.runCount = 1
+    this.runNext = ticket + 1
+    this.runQueue = single
+  }
+
+  settle(queueId: number, ticket: number): void {
+    if (queueId === this.settleQueue && ticket === this.settleNext) {
+      this.view.setUint32(this.settleCountAt, ++this.settleCount, true)
+      this.settleNext++
+      return
+    }
+    this.closeRuns()
+    this.room(18)
+    this.head(SETTLE)
+    this.u32(queueId)
+    this.f64(ticket)
+    this.settleCountAt = this.at
+    this.u32(1)
+    this.settleCount = 1
+    this.settleNext = ticket + 1
+    this.settleQueue = queueId
+  }
+
+  returned(queueId: number, firstTicket: number, count: number): void {
+    this.closeRuns()
+    this.room(18)
+    this.head(RETURNED)
+    this.u32(queueId)
+    this.f64(firstTicket)
+    this.u32(count)
+  }
+
+  /** The block, owning exactly its buffer. The writer is spent. */
+  finish(): Uint8Array {
+    return this.bytes.slice(0, this.at)
+  }
+
+  private closeRuns(): void {
+    this.runQueue = -1
+    this.settleQueue = -1
+  }
+
+  private head(kind: number): void {
+    this.bytes[this.at] = kind
+    this.bytes[this.at + 1] = 0
+    this.at += 2
+  }
+
+  private u32(value: number): void {
+    this.view.setUint32(this.at, value, true)
+    this.at += 4
+  }
+
+  private f64(value: number): void {
+    this.view.setFloat64(this.at, value, true)
+    this.at += 8
+  }
+
+  private room(bytes: number): void {
+    if (this.at + bytes <= this.bytes.length) return
+    const larger = new Uint8Array(Math.max(this.bytes.length * 2, this.at + bytes))
+    larger.set(this.bytes)
+    this.bytes = larger
+    this.view = new DataView(larger.buffer)
+  }
+}
+
+/** Throws StorageError 'corrupt' for anything that is not a block of this version; calls nothing past the damage. */
+export function readRecords(block: Uint8Array, sink: RecordSink): void {
+  const view = new DataView(block.buffer, block.byteOffset, block.byteLength)
+  if (block.length < 2 || block[0] !== MAGIC) throw corrupt('no records block')
+  if (block[1] !== VERSION) throw corrupt(`records of version ${block[1]}, this program reads ${VERSION}`)
+  let at = 2
+  while (at < block.length) at = readRecord(view, at, sink)
+}
+
+function readRecord(view: DataView, at: number, sink: RecordSink): number {
+  const kind = view.getUint8(at)
+  if (kind === ENQUEUE) return readEnqueue(view, at + 2, sink)
+  need(view, at, 18)
+  const queueId = view.getUint32(at + 2, true)
+  const ticket = view.getFloat64(at + 6, true)
+  const count = view.getUint32(at + 14, true)
+  if (kind === SETTLE) sink.onSettle(queueId, ticket, count)
+  else if (kind === RETURNED) sink.onReturned(queueId, ticket, count)
+  else throw corrupt(`unknown record ${kind} at ${at}`)
+  return at + 18
+}
+
+function readEnqueue(view: DataView, at: number, sink: RecordSink): number {
+  need(view, at, 16)
+  const ticket = view.getFloat64(at, true)
+  const count = view.getUint32(at + 8, true)
+  const queues = view.getUint32(at + 12, true)
+  const lengthsAt = at + 16 + 4 * queues
+  const end = lengthsAt + 8 * count
+  if (end > view.byteLength) throw corrupt('enqueue record longer than its block')
+  const queueIds: number[] = []
+  for (let i = 0; i < queues; i++) queueIds.push(view.getUint32(at + 16 + 4 * i, true))
+  sink.onEnqueue(ticket, count, queueIds, view, lengthsAt)
+  return end
+}
+
+function need(view: DataView, at: number, bytes: number): void {
+  if (at + bytes > view.byteLength) throw corrupt('record cut short')
+}
+
+function corrupt(detail: string): StorageError {
+  return new StorageError('corrupt', detail)
+}

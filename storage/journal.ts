@@ -1,0 +1,376 @@
+// The journal: makes messages durable above any log backend. It gathers what happens during a turn into a batch, has one
+// batch in flight, and says by number which batches are durable (the watermark); confirms and declares wait for that
+// number. Called by server/core with tickets and queue ids; knows no AMQP.
+//
+// What is settled before its batch leaves is never written. Bytes of committed messages may leave memory (page-out) and
+// come back from the log (load). Entries are forgotten from the log's front; a few survivors that pin the front are
+// written again at its end (copy-forward, see log-rows.ts).
+import { RecordWriter } from './batch-codec'
+import type { DefinitionChange } from './definitions'
+import type { LogBackend, LogEntry } from './log-backend'
+import { LogRows } from './log-rows'
+import { MessageStore, type Ticket } from './message-store'
+import { loadSegment } from './page-in'
+import { SEGMENT_TICKETS, type Segment, storedBodyLength } from './segment'
+
+export interface JournalEvents {
+  /** Batches up to and including this one are durable. */
+  onCommitted(batch: number): void
+  /** This batch's messages are not durable now; settles, definitions and messages still held are tried again later. */
+  onFailed(batch: number, error: Error): void
+  /** Message bytes came back (or failed to): dispatch again. */
+  onLoaded(error: Error | null): void
+  /** Something needs the end-of-turn work. */
+  requestTurn(): void
+}
+
+/** Tickets that go into the next batch, with their durable queues. */
+class PendingMessages {
+  tickets = new Float64Array(256)
+  ends = new Int32Array(256) // end of the ticket's queue ids in `queueIds`
+  queueIds = new Int32Array(256)
+  count = 0
+  ids = 0
+
+  addQueue(id: number): void {
+    if (this.ids === this.queueIds.length) this.queueIds = doubledInts(this.queueIds)
+    this.queueIds[this.ids++] = id
+  }
+
+  /** Closes the message whose queues were added. */
+  add(ticket: Ticket): void {
+    if (this.count === this.tickets.length) {
+      const larger = new Float64Array(this.count * 2)
+      larger.set(this.tickets)
+      this.tickets = larger
+      this.ends = doubledInts(this.ends)
+    }
+    this.tickets[this.count] = ticket
+    this.ends[this.count++] = this.ids
+  }
+
+  clear(): void {
+    if (this.tickets.length > 65536) {
+      this.tickets = new Float64Array(256)
+      this.ends = new Int32Array(256)
+      this.queueIds = new Int32Array(256)
+    }
+    this.count = 0
+    this.ids = 0
+  }
+
+  append(other: PendingMessages): void {
+    let id = 0
+    for (let i = 0; i < other.count; i++) {
+      while (id < other.ends[i]) this.addQueue(other.queueIds[id++])
+      this.add(other.tickets[i])
+    }
+  }
+}
+
+export class Journal {
+  readonly store = new MessageStore()
+  readonly rows = new LogRows()
+  /** Number of the batch that takes what is recorded now. */
+  gathering = 1
+  /** The last batch known durable. */
+  committed = 0
+  /** Why the last commit failed; null while the log works. */
+  error: Error | null = null
+  /** While stored definitions are put back: they are not to be written again. */
+  isRestoring = false
+
+  private pending = new PendingMessages()
+  private inFlight = new PendingMessages()
+  private settles = new RecordWriter()
+  private unsavedSettles: Uint8Array[] = []
+  private definitions: DefinitionChange[] = []
+  /** Messages above this ticket are in no batch yet. */
+  private lastBuilt: Ticket = 0
+  private definitionsInFlight = false
+  private busy = false
+  private closing = false
+  private wasTouched = false
+  private idleWaiters: (() => void)[] = []
+
+  constructor(
+    private readonly backend: LogBackend,
+    private readonly events: JournalEvents,
+  ) {}
+
+  // -- recording, during a turn ---------------------------------------------------------------------------------------
+
+  /** Adds a durable queue of the message that `enqueue` then closes. */
+  addQueue(queueId: number): void {
+    this.pending.addQueue(queueId)
+  }
+
+  enqueue(ticket: Ticket): void {
+    this.pending.add(ticket)
+    this.wasTouched = true
+  }
+
+  /** The message is gone from this queue for good. `queueId` is 0 for a queue that is not durable. */
+  settle(ticket: Ticket, queueId: number): void {
+    if (queueId !== 0) {
+      const segment = this.store.segmentOf(ticket)
+      if (segment !== undefined && segment.logRefs !== null) this.settleLogged(segment, ticket, queueId)
+    }
+    this.store.release(ticket)
+  }
+
+  /** A change of a durable definition; part of the batch `gathering`. */
+  define(change: DefinitionChange): void {
+    if (this.isRestoring) return
+    this.definitions.push(change)
+    this.wasTouched = true
+  }
+
+  /** Delivered before and waiting again; recorded by a clean stop so that `redelivered` stays true and exact. */
+  returned(queueId: number, ticket: Ticket): void {
+    this.settles.returned(queueId, ticket, 1)
+    this.wasTouched = true
+  }
+
+  // -- the end of a turn ----------------------------------------------------------------------------------------------
+
+  /** Sends the gathered batch if none is in flight. */
+  flush(): void {
+    if (this.busy || !this.wasTouched) return
+    this.wasTouched = false
+    const batch = this.gathering++
+    const entries = this.buildEntries()
+    const definitions = this.definitions
+    if (entries.length === 0 && definitions.length === 0) {
+      this.inFlight.clear()
+      this.finish(batch)
+      return
+    }
+    this.definitions = []
+    this.definitionsInFlight = definitions.length > 0
+    this.busy = true
+    const saved = this.unsavedSettles
+    this.backend.commit({ definitions, entries }).then(
+      (position) => this.onCommitted(batch, position),
+      (error: Error) => this.onFailed(batch, error, definitions, saved),
+    )
+    this.unsavedSettles = []
+  }
+
+  /** Definitions that are not on disk yet: a declare's reply waits for them (see whenDurable). */
+  get hasUnsavedDefinitions(): boolean {
+    return this.definitions.length > 0 || this.definitionsInFlight
+  }
+
+  get isIdle(): boolean {
+    return !this.busy && !this.wasTouched
+  }
+
+  /** Resolves once everything recorded so far is durable; rejects with the log's error. */
+  whenDurable(): Promise<void> {
+    if (this.isIdle && this.error === null) return Promise.resolve()
+    const batch = this.wasTouched ? this.gathering : this.gathering - 1
+    if (this.committed >= batch) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      this.waiters.push({ batch, resolve, reject })
+      this.events.requestTurn()
+    })
+  }
+  private waiters: { batch: number; resolve: () => void; reject: (error: Error) => void }[] = []
+
+  /** Tries the failed work again. Called by the broker's retry timer. */
+  retry(): void {
+    if (this.error === null || this.busy) return
+    this.wasTouched = true
+    this.events.requestTurn()
+  }
+
+  /** Ends with everything recorded on disk, or rejects. */
+  async close(clean: boolean): Promise<void> {
+    this.closing = true
+    try {
+      while (!this.isIdle) {
+        const done = new Promise<void>((resolve) => this.idleWaiters.push(resolve))
+        this.flush()
+        if (!this.busy) break
+        await done
+        if (this.error !== null) break
+      }
+    } finally {
+      await this.backend.close(clean && this.error === null)
+    }
+  }
+
+  // -- bytes that left memory -----------------------------------------------------------------------------------------
+
+  /** Starts bringing the ticket's segment back; events.onLoaded follows. Idempotent while under way. */
+  load(ticket: Ticket): void {
+    const segment = this.store.segmentOf(ticket)
+    if (segment === undefined || segment.loading || segment.slab !== null) return
+    segment.loading = true
+    loadSegment(this.backend, this.store, segment).then(
+      () => this.onLoaded(segment, null),
+      (error: Error) => this.onLoaded(segment, error),
+    )
+  }
+
+  private onLoaded(segment: Segment, error: Error | null): void {
+    segment.loading = false
+    if (this.closing) return
+    this.events.onLoaded(error)
+    this.events.requestTurn()
+  }
+
+  // -- inside ---------------------------------------------------------------------------------------------------------
+
+  private settleLogged(segment: Segment, ticket: Ticket, queueId: number): void {
+    const index = ticket % SEGMENT_TICKETS
+    const logRefs = segment.logRefs as Uint32Array
+    if (logRefs[index] === 0) return // transient message in a durable queue
+    const left = --logRefs[index]
+    const isWritten = ticket <= this.lastBuilt
+    if (left === 0 && isWritten) {
+      this.rows.onSettled(segment, index)
+      this.rows.partial.delete(ticket)
+    }
+    if (left === 0 && !isWritten) return // never written: nothing to take back
+    if (left !== 0) this.rows.addPartial(ticket, queueId)
+    this.settles.settle(queueId, ticket)
+    this.wasTouched = true
+  }
+
+  private buildEntries(): LogEntry[] {
+    const built = this.pending
+    this.pending = this.inFlight
+    this.inFlight = built
+    const entries: LogEntry[] = this.rows.buildCopies()
+    this.buildMessages(built, entries)
+    if (built.count > 0) this.lastBuilt = Math.max(this.lastBuilt, built.tickets[built.count - 1])
+    if (!this.settles.isEmpty) {
+      this.unsavedSettles.push(this.settles.finish())
+      this.settles = new RecordWriter()
+    }
+    for (const records of this.unsavedSettles) {
+      // Copied: the backend may take the buffer away, and a failed commit needs it again.
+      entries.push({ records: records.slice(), payload: new Uint8Array(0) })
+      this.rows.add(0, records.length)
+    }
+    return entries
+  }
+
+  /** One entry per segment, so that a segment comes back from few rows. Message bytes are copied in contiguous runs. */
+  private buildMessages(built: PendingMessages, entries: LogEntry[]): void {
+    let from = 0
+    while (from < built.count) {
+      const segment = this.store.segmentOf(built.tickets[from])
+      const number = Math.floor(built.tickets[from] / SEGMENT_TICKETS)
+      let to = from + 1
+      while (to < built.count && Math.floor(built.tickets[to] / SEGMENT_TICKETS) === number) to++
+      if (segment !== undefined && segment.logRefs !== null) this.buildEntry(built, from, to, segment, entries)
+      from = to
+    }
+  }
+
+  private buildEntry(built: PendingMessages, from: number, to: number, segment: Segment, entries: LogEntry[]): void {
+    const logRefs = segment.logRefs as Uint32Array
+    const first = segment.firstTicket
+    let bytes = 0
+    let live = 0
+    let firstIndex = -1
+    for (let i = from; i < to; i++) {
+      const index = built.tickets[i] - first
+      if (logRefs[index] === 0) continue
+      if (firstIndex === -1) firstIndex = index
+      bytes += segment.lengthAt(index)
+      live++
+    }
+    if (live === 0) return
+    const records = new RecordWriter()
+    const payload = Buffer.allocUnsafeSlow(bytes)
+    let at = 0
+    let runStart = -1
+    let runEnd = -1
+    for (let i = from; i < to; i++) {
+      const index = built.tickets[i] - first
+      if (logRefs[index] === 0) continue
+      const start = segment.offsets[index]
+      const end = segment.offsets[index + 1]
+      const body = storedBodyLength(segment.slab as Buffer, start)
+      records.enqueue(
+        built.tickets[i],
+        end - start,
+        body,
+        built.queueIds,
+        i === 0 ? 0 : built.ends[i - 1],
+        built.ends[i],
+      )
+      if (start !== runEnd) {
+        if (runEnd !== -1) at += (segment.slab as Buffer).copy(payload, at, runStart, runEnd)
+        runStart = start
+      }
+      runEnd = end
+    }
+    ;(segment.slab as Buffer).copy(payload, at, runStart, runEnd)
+    const block = records.finish()
+    entries.push({ records: block, payload })
+    this.rows.add(live, block.length + bytes, segment, firstIndex)
+  }
+
+  private onCommitted(batch: number, position: number): void {
+    this.inFlight.clear()
+    this.rows.onCommitted(position)
+    this.busy = false
+    this.definitionsInFlight = false
+    this.error = null
+    this.finish(batch)
+    const before = this.rows.trimmable()
+    if (before !== 0 && !this.closing) this.backend.trim(before).catch(() => {})
+    if (this.rows.wantsCopy() && !this.closing) this.rows.copyFront(this.backend, () => this.touch())
+    this.events.requestTurn()
+  }
+
+  private touch(): void {
+    this.wasTouched = true
+    this.events.requestTurn()
+  }
+
+  private onFailed(batch: number, error: Error, definitions: DefinitionChange[], settles: Uint8Array[]): void {
+    this.rows.onFailed()
+    this.inFlight.append(this.pending)
+    this.pending.clear()
+    const pending = this.pending
+    this.pending = this.inFlight
+    this.inFlight = pending
+    this.lastBuilt = this.pending.count > 0 ? this.pending.tickets[0] - 1 : this.lastBuilt
+    this.definitions = definitions.concat(this.definitions)
+    this.unsavedSettles = settles.concat(this.unsavedSettles)
+    this.busy = false
+    this.definitionsInFlight = false
+    this.error = error
+    const failed = this.waiters.filter((w) => w.batch <= batch)
+    this.waiters = this.waiters.filter((w) => w.batch > batch)
+    for (const waiter of failed) waiter.reject(error)
+    this.wakeIdle()
+    this.events.onFailed(batch, error)
+    this.events.requestTurn()
+  }
+
+  private finish(batch: number): void {
+    this.committed = batch
+    while (this.waiters.length > 0 && this.waiters[0].batch <= batch) this.waiters.shift()?.resolve()
+    this.wakeIdle()
+    this.events.onCommitted(batch)
+  }
+
+  private wakeIdle(): void {
+    const waiters = this.idleWaiters
+    this.idleWaiters = []
+    for (const wake of waiters) wake()
+  }
+}
+
+function doubledInts(from: Int32Array): Int32Array<ArrayBuffer> {
+  const to = new Int32Array(from.length * 2)
+  to.set(from)
+  return to
+}

@@ -1,0 +1,207 @@
+// Which rows of the log are still needed. The log is forgotten from its front only: a row may go when no message in it is
+// live and every row before it is gone too, because its settle records speak of those. When few survivors pin the front,
+// their messages are written again at the log's end (copy-forward), so that one slow message never pins gigabytes.
+import { type RecordSink, RecordWriter, readRecords } from './batch-codec'
+import type { LogBackend, LogEntry } from './log-backend'
+import { type LogRow, SEGMENT_TICKETS, type Segment } from './segment'
+
+/** A log smaller than this is left alone however little of it is live. */
+const COPY_LOG_BYTES_MIN = 32 * 1024 * 1024
+const COPY_ROWS_MIN = 65536
+/** Copy while less than a third is live: each byte is written at most about 1.5 times. */
+const COPY_LIVE_SHARE = 3
+/** Survivors copied in one commit. */
+const COPY_BYTES_MAX = 1024 * 1024
+
+interface TrackedRow extends LogRow {
+  segment: Segment | null
+}
+
+interface Copy {
+  from: TrackedRow
+  to: TrackedRow | null
+  entry: LogEntry
+}
+
+export class LogRows {
+  bytes = 0
+  liveBytes = 0
+  /** Of messages in several durable queues: the queues that have settled already. Only while some have not. */
+  private readonly partialQueues = new Map<number, Set<number>>()
+  private rows: TrackedRow[] = []
+  private head = 0
+  private building: TrackedRow[] = []
+  private nextPosition = 1
+  private copies: Copy[] = []
+  private copiesInFlight: Copy[] = []
+  private copying = false
+
+  get partial(): { delete(ticket: number): void } {
+    return this.partialQueues
+  }
+
+  get count(): number {
+    return this.rows.length - this.head
+  }
+
+  addPartial(ticket: number, queueId: number): void {
+    const queues = this.partialQueues.get(ticket)
+    if (queues === undefined) this.partialQueues.set(ticket, new Set([queueId]))
+    else queues.add(queueId)
+  }
+
+  /** A row of the unit being built. Without a segment it holds records only. */
+  add(live: number, bytes: number, segment: Segment | null = null, firstIndex = 0): void {
+    const row = { position: 0, firstIndex, live, bytes, segment }
+    this.building.push(row)
+    this.bytes += bytes
+    if (segment === null) return
+    segment.rows.push(row)
+    this.liveBytes += bytes
+  }
+
+  /** A row found at recovery, committed. */
+  recover(row: LogRow, segment: Segment | null): void {
+    this.rows.push(Object.assign(row, { segment }))
+    this.bytes += row.bytes
+    this.nextPosition = row.position + 1
+  }
+
+  onSettled(segment: Segment, index: number): void {
+    const row = segment.rowOf(index)
+    if (row === null) return
+    row.live--
+    this.liveBytes -= segment.lengthAt(index)
+  }
+
+  onCommitted(position: number): void {
+    for (const row of this.building) {
+      row.position = position++
+      this.rows.push(row)
+    }
+    this.building = []
+    this.nextPosition = position
+    for (const copy of this.copiesInFlight) {
+      copy.from.live = 0
+      copy.from.segment = null
+    }
+    this.copiesInFlight = []
+  }
+
+  onFailed(): void {
+    for (const row of this.building) {
+      this.bytes -= row.bytes
+      if (row.segment === null) continue
+      this.liveBytes -= row.bytes
+      row.segment.rows = row.segment.rows.filter((r) => r !== row)
+    }
+    this.building = []
+    for (const { from, to } of this.copiesInFlight) {
+      if (to === null || from.segment === null) continue
+      from.live = to.live
+      from.segment.rows.push(from)
+      from.segment.rows.sort((a, b) => a.firstIndex - b.firstIndex)
+    }
+    this.copiesInFlight = []
+  }
+
+  /** Everything before the returned position may go; 0 when nothing new may. */
+  trimmable(): number {
+    const before = this.head
+    while (this.head < this.rows.length && this.rows[this.head].live === 0) {
+      const row = this.rows[this.head++]
+      this.bytes -= row.bytes
+      if (row.segment !== null) row.segment.rows = row.segment.rows.filter((r) => r !== row)
+    }
+    if (this.head === before) return 0
+    const position = this.head < this.rows.length ? this.rows[this.head].position : this.nextPosition
+    if (this.head > 1024 && this.head * 2 > this.rows.length) {
+      this.rows = this.rows.slice(this.head)
+      this.head = 0
+    }
+    return position
+  }
+
+  wantsCopy(): boolean {
+    if (this.copying || this.count < 2) return false
+    const isLarge = this.bytes > COPY_LOG_BYTES_MIN || this.count > COPY_ROWS_MIN
+    return isLarge && this.liveBytes < this.bytes / COPY_LIVE_SHARE
+  }
+
+  /** Reads survivors at the front; `onReady` when the next batch can take them. Errors are left to the next attempt. */
+  copyFront(backend: LogBackend, onReady: () => void): void {
+    this.copying = true
+    this.readFront(backend)
+      .catch(() => {})
+      .finally(() => {
+        this.copying = false
+        if (this.copies.length > 0) onReady()
+      })
+  }
+
+  private async readFront(backend: LogBackend): Promise<void> {
+    let bytes = 0
+    for (let i = this.head; i < this.rows.length && bytes < COPY_BYTES_MAX; i++) {
+      const row = this.rows[i]
+      if (row.live === 0 || row.segment === null) continue
+      bytes += row.bytes
+      this.copies.push({ from: row, to: null, entry: await backend.read(row.position) })
+    }
+  }
+
+  /** Entries for the copies, of what is live at this moment: a message settled since must not come back. */
+  buildCopies(): LogEntry[] {
+    const entries: LogEntry[] = []
+    for (const copy of this.copies) {
+      const { from } = copy
+      if (from.live === 0 || from.segment === null) continue
+      const entry = this.survivors(copy.entry, from, from.segment)
+      const to = { ...from, position: 0, bytes: entry.records.length + entry.payload.length }
+      from.segment.rows[from.segment.rows.indexOf(from)] = to
+      copy.to = to
+      this.building.push(to)
+      this.bytes += to.bytes
+      this.copiesInFlight.push(copy)
+      entries.push(entry)
+    }
+    this.copies = []
+    return entries
+  }
+
+  private survivors(entry: LogEntry, row: LogRow, segment: Segment): LogEntry {
+    const records = new RecordWriter()
+    const parts: Uint8Array[] = []
+    let at = 0
+    forEachMessage(entry.records, (ticket, length, bodyLength, queueIds) => {
+      const index = ticket % SEGMENT_TICKETS
+      if (segment.logRefs !== null && segment.logRefs[index] > 0 && segment.rowOf(index) === row) {
+        const settled = this.partialQueues.get(ticket)
+        const ids = Int32Array.from(settled === undefined ? queueIds : queueIds.filter((id) => !settled.has(id)))
+        records.enqueue(ticket, length, bodyLength, ids, 0, ids.length)
+        parts.push(entry.payload.subarray(at, at + length))
+      }
+      at += length
+    })
+    const payload = Buffer.concat(parts)
+    // A small result of concat may lie in Node's shared pool; the backend wants whole buffers.
+    return { records: records.finish(), payload: Uint8Array.prototype.slice.call(payload) }
+  }
+}
+
+/** Calls back for each message of a records block in payload order. */
+export function forEachMessage(
+  records: Uint8Array,
+  onMessage: (ticket: number, length: number, bodyLength: number, queueIds: readonly number[]) => void,
+): void {
+  const sink: RecordSink = {
+    onEnqueue(firstTicket, count, queueIds, lengths, lengthsAt) {
+      for (let i = 0; i < count; i++) {
+        const at = lengthsAt + 8 * i
+        onMessage(firstTicket + i, lengths.getUint32(at, true), lengths.getUint32(at + 4, true), queueIds)
+      }
+    },
+    onSettle() {},
+    onReturned() {},
+  }
+  readRecords(records, sink)
+}

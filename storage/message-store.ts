@@ -1,0 +1,192 @@
+// Message bytes in memory: slabs of bytes, named by tickets, counted by references. Knows nothing of AMQP but the stored
+// form (see segment.ts). The journal above it makes messages durable; queues hold tickets only.
+import { copyBytes } from './bytes'
+import { SEGMENT_TICKETS, Segment, SLAB_BYTES } from './segment'
+
+export type Ticket = number
+
+/** Where a message's bytes lie; valid until the end of the turn. */
+export interface ByteRange {
+  buf: Buffer
+  start: number
+  end: number
+}
+
+/** A message about to be stored, as ranges of the buffers it arrived in. Reused by its filler. */
+export interface IncomingMessage {
+  namesBuf: Buffer // [len exchange][len routing key], verbatim
+  namesStart: number
+  namesEnd: number
+  headerBuf: Buffer // payload of the content header frame
+  headerStart: number
+  headerEnd: number
+  bodyBuf: Buffer
+  bodyStart: number
+  bodyEnd: number
+}
+
+const FRAME_OVERHEAD = 8
+const FRAME_END = 0xce
+const HEADER_FRAME = 2
+const BODY_FRAME = 3
+/** Idle slabs kept for reuse. */
+const POOL_SLABS_MAX = 16
+
+export class MessageStore {
+  readonly segments = new Map<number, Segment>()
+  /** Bytes of slabs held, the pool not counted. */
+  slabBytes = 0
+  private current: Segment
+  private hot: Segment
+  private nextSegment: number
+  private readonly pool: Buffer[] = []
+
+  constructor(firstSegment = 1) {
+    this.nextSegment = firstSegment
+    this.current = this.open(SLAB_BYTES)
+    this.hot = this.current
+  }
+
+  /** After recovery: new tickets start behind all recovered ones. */
+  startAfter(segmentNumber: number): void {
+    if (this.current.live === 0) this.drop(this.current)
+    this.nextSegment = Math.max(this.nextSegment, segmentNumber + 1)
+    this.current = this.open(SLAB_BYTES)
+    this.hot = this.current
+  }
+
+  /** Copies the bytes once, for `refs` queues of which `logRefs` want it durable. */
+  append(m: IncomingMessage, refs: number, logRefs: number): Ticket {
+    const headerLength = m.headerEnd - m.headerStart
+    const bodyLength = m.bodyEnd - m.bodyStart
+    const size =
+      m.namesEnd - m.namesStart + headerLength + FRAME_OVERHEAD + (bodyLength === 0 ? 0 : bodyLength + FRAME_OVERHEAD)
+    let segment = this.current
+    if (segment.used + size > (segment.slab as Buffer).length || segment.count === SEGMENT_TICKETS) {
+      segment = this.rotate(size)
+    }
+    const index = segment.count++
+    if (index === segment.refs.length) segment.grow()
+    const slab = segment.slab as Buffer
+    let at = copyBytes(m.namesBuf, m.namesStart, m.namesEnd, slab, segment.used)
+    if (m.bodyBuf === m.headerBuf && bodyLength !== 0 && m.bodyStart === m.headerEnd + FRAME_OVERHEAD) {
+      // Header frame and single body frame stand side by side in the chunk, just as they are stored: one copy.
+      at = copyBytes(m.headerBuf, m.headerStart - 7, m.bodyEnd + 1, slab, at)
+    } else {
+      at = copyFrame(HEADER_FRAME, m.headerBuf, m.headerStart, m.headerEnd, slab, at)
+      if (bodyLength !== 0) at = copyFrame(BODY_FRAME, m.bodyBuf, m.bodyStart, m.bodyEnd, slab, at)
+    }
+    segment.used = at
+    segment.offsets[index + 1] = at
+    segment.refs[index] = refs
+    if (logRefs !== 0) segment.setLogRefs(index, logRefs)
+    segment.live++
+    segment.liveBytes += size
+    return segment.number * SEGMENT_TICKETS + index
+  }
+
+  segmentOf(ticket: Ticket): Segment | undefined {
+    const number = Math.floor(ticket / SEGMENT_TICKETS)
+    if (this.hot.number === number) return this.hot
+    const segment = this.segments.get(number)
+    if (segment !== undefined) this.hot = segment
+    return segment
+  }
+
+  /** false: the bytes are not in memory, see Journal.load. */
+  locate(ticket: Ticket, range: ByteRange): boolean {
+    const segment = this.segmentOf(ticket)
+    if (segment === undefined || segment.slab === null) return false
+    const index = ticket % SEGMENT_TICKETS
+    range.buf = segment.slab
+    range.start = segment.offsets[index]
+    range.end = segment.offsets[index + 1]
+    return true
+  }
+
+  /** Stored length in bytes; 0 for a ticket that is gone. */
+  lengthOf(ticket: Ticket): number {
+    const segment = this.segmentOf(ticket)
+    return segment === undefined ? 0 : segment.lengthAt(ticket % SEGMENT_TICKETS)
+  }
+
+  /** One reference less; the last one frees the bytes. */
+  release(ticket: Ticket): void {
+    const segment = this.segmentOf(ticket)
+    if (segment === undefined) return
+    const index = ticket % SEGMENT_TICKETS
+    if (segment.refs[index] === 0 || --segment.refs[index] !== 0) return
+    segment.live--
+    segment.liveBytes -= segment.lengthAt(index)
+    if (segment.live === 0 && segment !== this.current) this.drop(segment)
+  }
+
+  /** A segment as recovery finds it: no bytes, tickets known. */
+  recoverSegment(number: number): Segment {
+    let segment = this.segments.get(number)
+    if (segment === undefined) {
+      segment = new Segment(number, null)
+      this.segments.set(number, segment)
+    }
+    return segment
+  }
+
+  /** Forgets a segment without live messages. */
+  drop(segment: Segment): void {
+    this.segments.delete(segment.number)
+    this.pageOut(segment)
+  }
+
+  /** Gives the segment's slab back; the caller made sure that its bytes are elsewhere or not needed. */
+  pageOut(segment: Segment): void {
+    const slab = segment.slab
+    if (slab === null) return
+    segment.slab = null
+    this.slabBytes -= slab.length
+    if (slab.length === SLAB_BYTES && this.pool.length < POOL_SLABS_MAX) this.pool.push(slab)
+  }
+
+  pageIn(segment: Segment, slab: Buffer): void {
+    segment.slab = slab
+    this.slabBytes += slab.length
+  }
+
+  takeSlab(bytes: number): Buffer {
+    if (bytes <= SLAB_BYTES) return this.pool.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES)
+    return Buffer.allocUnsafeSlow(bytes)
+  }
+
+  isCurrent(segment: Segment): boolean {
+    return segment === this.current
+  }
+
+  private rotate(size: number): Segment {
+    const old = this.current
+    if (old.live === 0) this.drop(old)
+    this.current = this.open(size)
+    this.hot = this.current
+    return this.current
+  }
+
+  private open(bytes: number): Segment {
+    const slab = this.takeSlab(bytes)
+    this.slabBytes += slab.length
+    const segment = new Segment(this.nextSegment++, slab)
+    this.segments.set(segment.number, segment)
+    return segment
+  }
+}
+
+function copyFrame(type: number, src: Buffer, start: number, end: number, dst: Buffer, at: number): number {
+  const size = end - start
+  dst[at] = type
+  dst[at + 1] = 0
+  dst[at + 2] = 0
+  dst[at + 3] = size >>> 24
+  dst[at + 4] = (size >>> 16) & 0xff
+  dst[at + 5] = (size >>> 8) & 0xff
+  dst[at + 6] = size & 0xff
+  at = copyBytes(src, start, end, dst, at + 7)
+  dst[at] = FRAME_END
+  return at + 1
+}
