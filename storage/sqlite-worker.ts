@@ -12,11 +12,12 @@ const { directory, limits } = workerData as WorkerSettings
 const log = new SqliteLog(directory, limits)
 let isOpen = false
 let idleTimer: NodeJS.Timeout | undefined
+let isIdlePending = false
 let busyPass: NodeJS.Immediate | undefined
 
 port.on('message', ({ id, call }: Request) => {
   answer(id, call)
-  if (isOpen) scheduleHousekeeping()
+  if (isOpen) scheduleHousekeeping(call.call === 'commit')
   else stop()
 })
 
@@ -69,10 +70,15 @@ function toAnswer(error: unknown): ErrorAnswer {
   return { type: 'storage', kind: error instanceof StorageError ? error.kind : 'unavailable', message }
 }
 
-/** Between requests only what is overdue, and after `idleMs` without any, the rest. Each slice is a pass of its own, so that a request
- *  that has come meanwhile goes first. */
-function scheduleHousekeeping(): void {
+/** Between requests only what is overdue, and the rest after `idleMs` without a commit; other calls do not put it off, or a broker
+ *  that only reads and asks for figures would never delete. Each slice is a pass of its own: a request that has come meanwhile goes first. */
+function scheduleHousekeeping(isCommit: boolean): void {
   if (busyPass === undefined) busyPass = setImmediate(housekeep)
+  if (isCommit || !isIdlePending) awaitIdle()
+}
+
+function awaitIdle(): void {
+  isIdlePending = true
   if (idleTimer === undefined) idleTimer = setTimeout(onIdle, limits.idleMs)
   else idleTimer.refresh()
 }
@@ -82,7 +88,8 @@ function housekeep(): void {
 }
 
 function onIdle(): void {
-  if (isOpen && log.housekeep(true)) idleTimer?.refresh()
+  isIdlePending = false
+  if (isOpen && log.housekeep(true)) awaitIdle()
 }
 
 /** The thread ends by running out of things to do. worker.terminate() from outside could strike within SQLite. */
