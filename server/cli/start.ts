@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import type { Broker } from '../broker'
 import type { CliConfig } from '../config'
 import { createLineLogger } from '../logger'
-import type { CliContext } from './context'
+import { type CliContext, CommandError } from './context'
 import { readConfig } from './read-config'
 
 /** A second signal wants the process gone: it does not live longer than this. */
@@ -15,7 +15,8 @@ export async function start(options: Readonly<Record<string, unknown>>, context:
   const { logLevel, ...config } = await readConfig(options, context)
   const stopSignal = watchStopSignals(context)
   const { Broker } = await import('../broker')
-  const broker = await Broker.start({ ...config, logger: createLineLogger(logLevel, context.print) })
+  const logger = createLineLogger(logLevel, context.print)
+  const broker = await Broker.start({ ...config, logger }).catch(explainMissingBinding)
   for (const line of describeBroker(broker, config)) context.print(line)
   context.print('Server startup complete') // what test containers and scripts wait for, word for word
   await stopSignal.first
@@ -45,6 +46,16 @@ function watchStopSignals(context: CliContext): { first: Promise<void>; second: 
     setTimeout(() => context.exit(1), hurryMs).unref()
   })
   return { first, second }
+}
+
+/** npm 11 holds back the install scripts of a project that has not approved them; a new major Node.js needs a new build. */
+function explainMissingBinding(error: Error): never {
+  if (!/locate the bindings file|NODE_MODULE_VERSION|invalid ELF header/.test(error.message)) throw error
+  throw new CommandError(
+    `better-sqlite3, which writes the data directory, is not built for this version of Node.js.
+Build it with "npm rebuild better-sqlite3"; it needs Python 3, make and a C++ compiler. Where npm says that install
+scripts are held back, run "npm install-scripts approve better-sqlite3" first. --in-memory works without it.`,
+  )
 }
 
 function describeBroker(broker: Broker, config: Omit<CliConfig, 'logLevel'>): string[] {
