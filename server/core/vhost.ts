@@ -1,6 +1,7 @@
 // A virtual host: its exchanges, queues and bindings, and the way of a publish through them. Checks of rights and of what a
 // client asked for are declarations.ts; this file keeps the state consistent and tells the journal what must survive.
-import { deliveryModeOf, tableToJson } from '../../protocol'
+import { tableToJson } from '../../protocol/field-table'
+import { deliveryModeOf } from '../../protocol/properties'
 import type { Journal } from '../../storage/journal'
 import type { IncomingMessage } from '../../storage/message-store'
 import { Binding, bindingKey, type Destination } from './binding'

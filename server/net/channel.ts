@@ -1,21 +1,10 @@
 // A channel: the flat dispatch of its methods, its delivery tags, confirms and transaction. Decoding is protocol/, deciding
 // what a method does to the broker is core/; this file turns the one into the other and answers.
-import {
-  ChannelError,
-  ConnectionError,
-  type DecodedMethod,
-  decodeMethod,
-  encodeMethod,
-  M,
-  type MethodArgs,
-  type MethodName,
-  ReplyCode,
-  readAck,
-  readNack,
-  readReject,
-  writeAck,
-  writeNack,
-} from '../../protocol'
+import { readAck, readNack, readReject, writeAck, writeNack } from '../../protocol/basic-codec'
+import { ReplyCode } from '../../protocol/constants'
+import { ChannelError, ConnectionError } from '../../protocol/errors'
+import { type DecodedMethod, decodeMethod, encodeMethod } from '../../protocol/method-codec'
+import { M, type MethodArgs, type MethodName } from '../../protocol/spec'
 import type { ByteRange } from '../../storage/message-store'
 import { ChannelCredit, type Consumer, type ConsumerSink } from '../core/consumer'
 import type { ChannelView, Ticket } from '../core/core-api'
@@ -30,6 +19,7 @@ import { Transaction } from './transaction'
 import { Unacked } from './unacked'
 
 const PREFETCH_LIMITLESS = 0
+const { basicPublish, basicAck, basicNack, basicReject } = M
 
 export class Channel implements ChannelView, ConsumerSink {
   readonly counters = newMessageCounters()
@@ -66,18 +56,18 @@ export class Channel implements ChannelView, ConsumerSink {
     }
     if (this.assembly.isOpen) this.assembly.refuseMethod()
     switch (id) {
-      case M.basicPublish:
+      case basicPublish:
         this.assembly.onMethod(buf, start, end)
         return
-      case M.basicAck:
+      case basicAck:
         readAck(buf, start, end, this.settleArgs)
         this.onAck(this.settleArgs.deliveryTag, this.settleArgs.multiple)
         return
-      case M.basicNack:
+      case basicNack:
         readNack(buf, start, end, this.settleArgs)
         this.onReject(this.settleArgs.deliveryTag, this.settleArgs.multiple, this.settleArgs.requeue)
         return
-      case M.basicReject:
+      case basicReject:
         readReject(buf, start, end, this.settleArgs)
         this.onReject(this.settleArgs.deliveryTag, false, this.settleArgs.requeue)
         return

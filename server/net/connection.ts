@@ -27,6 +27,7 @@ const TURN_BYTES_MAX = 256 * 1024
 const PENDING_BYTES_MAX = 512 * 1024
 /** How long a peer may take to answer connection.close. */
 const CLOSE_OK_MS = 5000
+const { basicPublish } = M
 const HEARTBEAT_FRAME = Buffer.from([8, 0, 0, 0, 0, 0, 0, 0xce])
 
 export class Connection implements ConnectionView, FrameSink {
@@ -142,7 +143,7 @@ export class Connection implements ConnectionView, FrameSink {
     }
     try {
       channel.onMethod(id, buf, start, end)
-      if (id === M.basicPublish) this.assembling = channel
+      if (id === basicPublish) this.assembling = channel
     } catch (error) {
       this.onError(error, id, channel)
     }

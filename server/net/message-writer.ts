@@ -1,7 +1,7 @@
 // Stored messages onto the wire: basic.deliver, basic.get-ok, basic.return and the frames behind them. A stored message
 // already has its names and frames as a delivery needs them (storage/segment.ts): they are copied and their channel numbers
 // patched. Only a body over the receiver's frame-max is split anew. Hot.
-import { writeDeliverPrefix, writeGetOkPrefix, writeReturnPrefix } from '../../protocol'
+import { writeDeliverPrefix, writeGetOkPrefix, writeReturnPrefix } from '../../protocol/basic-codec'
 import { copyBytes } from '../../storage/bytes'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
 import { storedHeaderStart } from '../../storage/segment'
