@@ -9,10 +9,8 @@ COPY . .
 RUN npm run build && npm prune --omit=dev
 
 FROM node:26-bookworm-slim
-ENV NODE_ENV=production \
-    LEVERET_DATA=/data \
-    # Clients of a container never come from loopback: as in RabbitMQ's image, guest may log in from anywhere.
-    LEVERET_LOOPBACK_USERS=none
+# Clients of a container never come from loopback: as in RabbitMQ's image, guest may log in from anywhere.
+ENV NODE_ENV=production LEVERET_DATA=/data LEVERET_LOOPBACK_USERS=none
 WORKDIR /leveret
 COPY --from=build /leveret/package.json /leveret/LICENSE ./
 COPY --from=build /leveret/node_modules node_modules

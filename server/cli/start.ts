@@ -10,38 +10,48 @@ import { readConfig } from './read-config'
 /** A second signal wants the process gone: it does not live longer than this. */
 const hurryMs = 3000
 
+/** Ctrl-C under `npm start` arrives twice, from the terminal and passed on by npm: that is one wish, not two. */
+const echoMs = 500
+
 /** Resolves with the exit code when the broker has stopped. Rejects when it cannot start or not stop properly. */
 export async function start(options: Readonly<Record<string, unknown>>, context: CliContext): Promise<number> {
   const { logLevel, ...config } = await readConfig(options, context)
-  const stopSignal = watchStopSignals(context)
+  const stopSignals = watchStopSignals(context)
   const { Broker } = await import('../broker')
   const logger = createLineLogger(logLevel, context.print)
   const broker = await Broker.start({ ...config, logger }).catch(explainMissingBinding)
   for (const line of describeBroker(broker, config)) context.print(line)
   context.print('Server startup complete') // what test containers and scripts wait for, word for word
-  await stopSignal.first
+  await stopSignals.first
   context.print('Stopping')
   const stopped = broker.stop()
-  void stopSignal.second.then(() => broker.stop({ hurry: true })).catch(() => {}) // `stopped` rejects with the same
+  void stopSignals.second.then(() => broker.stop({ hurry: true })).catch(() => {}) // `stopped` rejects with the same
   await stopped
   return 0
 }
 
+interface StopSignals {
+  first: Promise<void>
+  second: Promise<void>
+}
+
 /** A signal that comes while the broker is still starting is kept until it has started. */
-function watchStopSignals(context: CliContext): { first: Promise<void>; second: Promise<void> } {
-  let onFirst: () => void
-  let onSecond: () => void
+function watchStopSignals(context: CliContext): StopSignals {
+  let onFirst = () => {}
+  let onSecond = () => {}
   const first = new Promise<void>((resolve) => {
     onFirst = resolve
   })
   const second = new Promise<void>((resolve) => {
     onSecond = resolve
   })
-  let count = 0
+  let takesSecond = false
   context.onStopSignal(() => {
-    count++
-    if (count === 1) onFirst()
-    if (count !== 2) return
+    onFirst()
+    setTimeout(() => {
+      takesSecond = true
+    }, echoMs).unref()
+    if (!takesSecond) return
     onSecond()
     setTimeout(() => context.exit(1), hurryMs).unref()
   })
