@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 LEVERET = PROJECT_DIR.parent.parent / 'dist' / 'server' / 'main.js'
 START_LIMIT_S = 30
-STOP_LIMIT_S = 15
+STOP_LIMIT_S = 10
 
 
 class BrokerError(Exception):
@@ -30,6 +30,7 @@ class Process:
         self.child = None
 
     def start(self):
+        self.kill()  # one that could not be stopped before
         with open(self.log, 'ab') as output:
             self.child = subprocess.Popen(
                 self.argv, cwd=PROJECT_DIR, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -42,13 +43,13 @@ class Process:
         """Asks it to stop and returns its exit code, or None where it had to be killed."""
         if self.child is None:
             return 0
-        if self.is_running():
-            self.child.terminate()
+        self.child.terminate()
         try:
-            return self.child.wait(STOP_LIMIT_S)
+            code = self.child.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
-            self.kill()
-            return None
+            code = None
+        self.kill()  # what it may have left in its group
+        return code
 
     def kill(self):
         """SIGKILL to it and its children: no goodbye, no flush."""
@@ -58,6 +59,7 @@ class Process:
             except ProcessLookupError:
                 pass
             self.child.wait(STOP_LIMIT_S)
+            self.child = None
 
 
 class LocalBroker:
