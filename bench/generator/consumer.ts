@@ -58,6 +58,7 @@ export class Consumer implements Traffic {
     this.acks.writeRest(this.count.delivered)
     await this.link.cancel()
     await this.link.closeChannel()
+    await this.link.close()
   }
 
   onDelivery(deliveryTag: number, isRedelivered: boolean): void {

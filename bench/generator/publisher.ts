@@ -57,6 +57,7 @@ export class Publisher implements Traffic {
     await Promise.race([done, this.link.failed])
     if (this.pacer !== null) clearInterval(this.pacer)
     await this.link.closeChannel() // answered after all before it: says that the broker took everything
+    await this.link.close()
   }
 
   onConfirm(tag: number, isMultiple: boolean, isNack: boolean): void {
