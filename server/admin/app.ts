@@ -1,0 +1,61 @@
+// The HTTP application: registers the resources, checks who asks, reads bodies, and turns whatever is thrown into
+// {error, reason}. Knows no broker objects; what the resources say is in routes-*.ts. Built by index.ts.
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type HTTPMethods } from 'fastify'
+import { authenticate } from './auth'
+import type { AdminContext, Call, Handler, Method, Params, Resource } from './context'
+import { notFound, problemOf } from './problem'
+
+/** Like RabbitMQ's management.http.max_body_size. */
+const BODY_BYTES_MAX = 20_000_000
+/** A name of 255 bytes, each percent-encoded, twice over: names of connections hold two addresses. */
+const PARAM_CHARS_MAX = 2048
+const REQUEST_MS_MAX = 60_000
+
+const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH']
+
+export function createApp(context: AdminContext, resources: readonly Resource[]): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: BODY_BYTES_MAX,
+    requestTimeout: REQUEST_MS_MAX,
+    forceCloseConnections: true, // a browser's idle connection must not hold up the broker's stop
+    exposeHeadRoutes: false, // HEAD is registered with GET below
+    routerOptions: { maxParamLength: PARAM_CHARS_MAX, ignoreTrailingSlash: true },
+  })
+  // As RabbitMQ does: a body is JSON whatever its type says; handlers that want one parse it.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body))
+  app.setNotFoundHandler((_request, reply) => reply.code(404).send(notFound().body))
+  app.setErrorHandler((error, request, reply) => fail(context, error, request, reply))
+  for (const resource of resources) register(app, context, resource)
+  return app
+}
+
+function register(app: FastifyInstance, context: AdminContext, { path, handlers }: Resource): void {
+  const known = Object.keys(handlers) as Method[]
+  const allow = ['HEAD', ...known, 'OPTIONS'].join(', ')
+  for (const method of known) {
+    const handler = run(context, handlers[method] as Handler)
+    app.route({ method: method === 'GET' ? ['GET', 'HEAD'] : method, url: path, handler })
+  }
+  app.options(path, (_request, reply) => reply.code(200).header('allow', allow).send())
+  const others = METHODS.filter((m) => !known.includes(m as Method) && !(m === 'HEAD' && known.includes('GET')))
+  app.route({ method: others, url: path, handler: (_request, reply) => reply.code(405).header('allow', allow).send() })
+}
+
+function run(context: AdminContext, handler: Handler) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
+    const user = authenticate(context.management, request, reply)
+    const call: Call = { request, reply, user, params: request.params as Params, query: request.query as Params }
+    const answer = await handler(call)
+    if (answer === undefined && reply.statusCode === 200) reply.code(204)
+    return reply.sent ? reply : reply.send(answer)
+  }
+}
+
+function fail(context: AdminContext, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const problem = problemOf(error)
+  if (problem !== null) return reply.code(problem.status).send(problem.body)
+  context.logger.error('A request of the admin API failed', { method: request.method, path: request.url, error })
+  return reply.code(500).send({ error: 'internal_server_error', reason: 'Internal Server Error' })
+}

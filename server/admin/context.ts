@@ -1,0 +1,71 @@
+// What every route is given, and the shape of a route: one row per path, a handler per method. Registered by app.ts.
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Management, QueueView, UserView, VhostView } from '../core/core-api'
+import type { Logger } from '../logger'
+import { notAuthorised, notFound } from './problem'
+import type { Rates } from './rates'
+
+export interface AdminContext {
+  readonly management: Management
+  readonly rates: Rates
+  readonly logger: Logger
+}
+
+export type Params = Readonly<Record<string, string>>
+
+/** One request, decoded as far as every handler needs it. */
+export interface Call {
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  readonly user: UserView
+  readonly params: Params
+  readonly query: Params
+}
+
+/** Returns what is sent as JSON; undefined for an empty answer, its status set on the reply. */
+export type Handler = (call: Call) => unknown
+
+export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE'
+
+/** A path and its methods; any other method is answered 405. */
+export interface Resource {
+  readonly path: string
+  readonly handlers: Readonly<Partial<Record<Method, Handler>>>
+}
+
+export function resource(path: string, handlers: Resource['handlers']): Resource {
+  return { path, handlers }
+}
+
+/** The vhost of the path; throws 404 when there is none, 401 when the user may not use it. */
+export function vhostOf(management: Management, call: Call): VhostView {
+  const vhost = management.vhosts.get(call.params.vhost)
+  if (vhost === undefined) throw notFound()
+  if (!maySee(management, call.user, vhost.name)) throw notAuthorised('User not authorised to access virtual host')
+  return vhost
+}
+
+export function queueOf(management: Management, call: Call): QueueView {
+  const queue = vhostOf(management, call).queues.get(call.params.name)
+  if (queue === undefined) throw notFound()
+  return queue
+}
+
+export function visibleVhosts(management: Management, user: UserView): VhostView[] {
+  return [...management.vhosts.values()].filter((vhost) => maySee(management, user, vhost.name))
+}
+
+/** Monitors see everything, others the vhosts they may use. */
+export function maySee(management: Management, user: UserView, vhost: string): boolean {
+  if (isMonitor(user)) return true
+  try {
+    management.checkVhostAccess(user.name, vhost)
+    return true
+  } catch {
+    return false
+  }
+}
+
+export function isMonitor(user: UserView): boolean {
+  return user.tags.includes('administrator') || user.tags.includes('monitoring')
+}
