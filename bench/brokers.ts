@@ -48,8 +48,10 @@ export function leveret(settings: Settings): BrokerSource {
     const profile = settings.profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${settings.profile}`]
     const main = join(__dirname, '..', 'server', 'main.js')
     const args = [...profile, main, 'start', '--data', join(folder, 'data')]
-    const ports = ['--host', '127.0.0.1', '--port', String(port), '--admin-port', String(adminPort)]
-    return launch({ folder, port, command: process.execPath, args: [...args, ...ports], env: process.env })
+    const amqp = ['--host', '127.0.0.1', '--port', String(port)]
+    const admin = ['--admin-host', '127.0.0.1', '--admin-port', String(adminPort)]
+    const { env, execPath: command } = process
+    return launch({ folder, port, command, args: [...args, ...amqp, ...admin], env })
   }
   return { name: 'leveret', start }
 }
@@ -124,14 +126,29 @@ async function launch(how: Launch): Promise<RunningBroker> {
   const logPath = join(how.folder, 'output')
   const log = openSync(logPath, 'w')
   const startedUs = nowUs()
-  const child = spawn(how.command, how.args, { cwd: how.folder, env: how.env, stdio: ['ignore', log, log] })
+  // A process group of its own: an interrupt at the terminal is the bench's to handle, and all of it can be ended at once.
+  const child = spawn(how.command, how.args, {
+    cwd: how.folder,
+    env: how.env,
+    stdio: ['ignore', log, log],
+    detached: true,
+  })
   closeSync(log)
+  const cleanUp = (): void => {
+    how.onStopped?.()
+    rmSync(how.folder, { recursive: true, force: true })
+  }
+  const onAbort = (): void => {
+    if (child.pid !== undefined) signal(-child.pid, 'SIGKILL')
+    cleanUp()
+  }
+  process.once('exit', onAbort)
   const url = `amqp://guest:guest@127.0.0.1:${how.port}`
   const exited = new Promise<void>((resolve) => child.once('close', () => resolve()))
   const stop = async (): Promise<void> => {
     await terminate(brokerPid(how, child), exited)
-    how.onStopped?.()
-    rmSync(how.folder, { recursive: true, force: true })
+    process.off('exit', onAbort)
+    cleanUp()
   }
   try {
     const product = await firstConnection(url, child)

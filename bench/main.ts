@@ -1,5 +1,5 @@
 // `npm run bench -- …`: measures each chosen row on each broker in turn and prints what came out. Exits 1 when a count
-// or an order was wrong, 2 for a wrong command line.
+// or an order was wrong, 2 for a wrong command line, 130 when interrupted.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type BrokerSource, leveret, type RunningBroker, rabbitmq, runningBroker } from './brokers'
@@ -48,7 +48,7 @@ async function measureAll(
   const report: Report = {
     command,
     startedAt: new Date().toISOString(),
-    machine: describeMachine(),
+    machine: describeMachine(options.dataParent),
     products: {},
     rows: [],
   }
@@ -108,6 +108,9 @@ function say(options: BenchOptions, text: string): void {
   const stream = options.json === '-' ? process.stderr : process.stdout
   stream.write(`${text}\n`)
 }
+
+// Leaving runs the exit handlers, which end the broker that is being measured and remove its data.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
 
 main(process.argv.slice(2)).then(
   (code) => process.exit(code),

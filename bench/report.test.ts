@@ -25,7 +25,7 @@ const pair: RowReport = {
 const reportOf = (row: RowReport): Report => ({
   command: 'npm run bench --',
   startedAt: 'now',
-  machine: describeMachine(),
+  machine: describeMachine(null),
   products: { ours: 'Ours 1.0' },
   rows: [row],
 })

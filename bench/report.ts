@@ -1,5 +1,6 @@
 // Turns measurements into what people and programs read: a text table, RESULTS.md and JSON.
-import { cpus, release, totalmem } from 'node:os'
+import { statfsSync } from 'node:fs'
+import { cpus, release, tmpdir, totalmem } from 'node:os'
 import { type FigureKind, type FigureName, figureKinds, figureNames, type Outcome } from './figures'
 import type { Row } from './rows'
 import { plusMinusPercent, ratioOfPairs, type Spread, spreadOf } from './statistics'
@@ -24,15 +25,21 @@ interface Machine {
   memoryGiB: number
   kernel: string
   node: string
+  /** The brokers' data lay in memory: a sync costs nothing there, and durable rows say nothing about disks. */
+  isDataInMemory: boolean
 }
 
-export function describeMachine(): Machine {
+/** statfs(2)'s type of a file system that lives in memory. */
+const tmpfsType = 0x01021994
+
+export function describeMachine(dataParent: string | null): Machine {
   return {
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 1024 ** 3),
     kernel: release(),
     node: process.version,
+    isDataInMemory: statfsSync(dataParent ?? tmpdir()).type === tmpfsType,
   }
 }
 
@@ -58,6 +65,7 @@ export function toMarkdown(report: Report): string {
     `- command: \`${report.command}\``,
     `- started: ${report.startedAt}`,
     `- machine: ${machine.cores} × ${machine.cpu}, ${machine.memoryGiB} GiB, Linux ${machine.kernel}, Node ${machine.node}`,
+    ...(machine.isDataInMemory ? ['- data lay in memory (tmpfs): the durable rows say nothing about disks'] : []),
     ...products,
     '',
     ...report.rows.flatMap(markdownOfRow),
