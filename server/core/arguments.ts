@@ -1,9 +1,17 @@
-// Arguments of declares: which are compared when something is declared again, and RabbitMQ's words for a difference.
-import { ChannelError, type FieldValue, fieldEquals, fieldTypeName, fieldValueText, ReplyCode } from '../../protocol'
+// Arguments of declares: which values are refused, which are compared when something is declared again, and RabbitMQ's words for a difference.
+import {
+  ChannelError,
+  type FieldValue,
+  fieldEquals,
+  fieldType,
+  fieldTypeName,
+  fieldValueText,
+  ReplyCode,
+} from '../../protocol'
 import type { Arguments } from './core-api'
 
 /** The queue arguments that mean something; all others are accepted, kept and not compared, as in RabbitMQ. */
-const COMPARED = [
+export const QUEUE_ARGUMENTS: readonly string[] = [
   'x-expires',
   'x-message-ttl',
   'x-dead-letter-exchange',
@@ -22,6 +30,44 @@ const COMPARED = [
   'x-delivery-limit',
 ]
 
+export const EXCHANGE_ARGUMENTS: readonly string[] = ['alternate-exchange']
+
+/** Whole numbers, and the least each may be. */
+const INTEGERS: Record<string, number> = {
+  'x-expires': 1,
+  'x-message-ttl': 0,
+  'x-max-length': 0,
+  'x-max-length-bytes': 0,
+  'x-max-priority': 0,
+}
+const QUEUE_TYPES = ['classic', 'quorum', 'stream']
+const INTEGER_TYPES = 'bBsuIilL'
+
+/** Throws 406 for a queue argument that cannot be. */
+export function checkQueueArguments(args: Arguments, subject: string): void {
+  for (const [name, least] of Object.entries(INTEGERS)) {
+    const value = argument(args, name)
+    if (value !== undefined) checkInteger(name, value, least, subject)
+  }
+  const type = argument(args, 'x-queue-type')
+  if (type !== undefined && !QUEUE_TYPES.includes(type as string)) {
+    throw invalid('x-queue-type', subject, `"unsupported queue type '${fieldValueText(type)}'"`)
+  }
+}
+
+function checkInteger(name: string, value: FieldValue, least: number, subject: string): void {
+  if (!INTEGER_TYPES.includes(fieldType(value))) {
+    throw invalid(name, subject, `"expected integer, got ${fieldTypeName(value)}"`)
+  }
+  const number = Number(fieldValueText(value))
+  if (number < 0) throw invalid(name, subject, `{value_negative,${number}}`)
+  if (number < least) throw invalid(name, subject, `{value_zero,${number}}`)
+}
+
+function invalid(name: string, subject: string, reason: string): ChannelError {
+  return new ChannelError(ReplyCode.PRECONDITION_FAILED, `invalid arg '${name}' for ${subject}: ${reason}`)
+}
+
 /** Throws 406 when a property of what exists differs from what is asked for. */
 export function checkEquivalence(name: string, subject: string, received: unknown, current: unknown): void {
   if (received === current) return
@@ -29,8 +75,13 @@ export function checkEquivalence(name: string, subject: string, received: unknow
 }
 
 /** Throws 406 when the arguments of an existing queue differ from what is asked for. */
-export function checkArgumentsEquivalence(received: Arguments, current: Arguments, subject: string): void {
-  for (const name of COMPARED) {
+export function checkArgumentsEquivalence(
+  received: Arguments,
+  current: Arguments,
+  subject: string,
+  compared: readonly string[] = QUEUE_ARGUMENTS,
+): void {
+  for (const name of compared) {
     const [asked, there] = [argument(received, name), argument(current, name)]
     if (asked === undefined && there === undefined) continue
     if (asked !== undefined && there !== undefined && fieldEquals(asked, there)) continue

@@ -3,7 +3,7 @@
 // durable before the reply is known by Journal.gathering (see Core.definitionsPending).
 import { randomBytes } from 'node:crypto'
 import { ChannelError, ConnectionError, ReplyCode, tableToJson } from '../../protocol'
-import { checkArgumentsEquivalence, checkEquivalence } from './arguments'
+import { checkArgumentsEquivalence, checkEquivalence, checkQueueArguments, EXCHANGE_ARGUMENTS } from './arguments'
 import type { Destination } from './binding'
 import { Consumer, type ConsumerSink, type ConsumerSpec } from './consumer'
 import type { Arguments } from './core-api'
@@ -53,10 +53,7 @@ export class Declarations {
   deleteExchange(name: string, ifUnused: boolean): void {
     this.refuseDefaultExchange(name)
     if (name.startsWith('amq.')) {
-      throw new ChannelError(
-        ReplyCode.ACCESS_REFUSED,
-        `deletion of system ${this.named('exchange', name)} not permitted`,
-      )
+      throw new ChannelError(ReplyCode.ACCESS_REFUSED, `deletion of system ${this.named('exchange', name)} not allowed`)
     }
     this.session.authorize('configure', 'exchange', name)
     const exchange = this.vhost.exchanges.get(name)
@@ -73,6 +70,7 @@ export class Declarations {
     checkEquivalence('durable', subject, spec.durable, existing.durable)
     checkEquivalence('auto_delete', subject, spec.autoDelete, existing.autoDelete)
     checkEquivalence('internal', subject, spec.internal, existing.internal)
+    checkArgumentsEquivalence(spec.arguments, existing.arguments, subject, EXCHANGE_ARGUMENTS)
   }
 
   // -- queues ---------------------------------------------------------------------------------------------------------
@@ -82,12 +80,14 @@ export class Declarations {
     const actual = name === '' ? `amq.gen-${randomBytes(16).toString('base64url')}` : name
     this.session.authorize('configure', 'queue', actual)
     this.vhost.surroundings.churn.queuesDeclared++
+    // Even its owner declares a server-made name again only passively, as in RabbitMQ.
+    if (name !== '') refuseReservedName('queue', name)
+    checkQueueArguments(request.arguments, this.named('queue', actual))
     const existing = this.vhost.queues.get(actual)
     if (existing !== undefined) {
       this.checkSameQueue(existing, request)
       return { queue: existing, created: false }
     }
-    if (name !== '') refuseReservedName('queue', name)
     const { durable, autoDelete, exclusive } = request
     const owner = exclusive ? this.session : null
     const argumentsJson = tableToJson(request.arguments)

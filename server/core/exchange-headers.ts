@@ -1,7 +1,13 @@
 // Headers matching: x-match all (default), any, all-with-x, any-with-x. A null (void) value in the binding asks for
 // presence only. Header names that start with x- count only in the -with-x forms. RabbitMQ docs "Headers Exchange".
 import { ChannelError, ReplyCode } from '../../protocol'
-import { type FieldTable, type FieldValue, fieldEquals } from '../../protocol/field-table'
+import {
+  type FieldTable,
+  type FieldValue,
+  fieldEquals,
+  fieldTypeName,
+  fieldValueText,
+} from '../../protocol/field-table'
 import type { Binding } from './binding'
 import type { Arguments } from './core-api'
 import type { Matcher } from './exchange'
@@ -35,11 +41,12 @@ const X_MATCH = ['all', 'any', 'all-with-x', 'any-with-x']
 export function checkHeadersArguments(args: Arguments): void {
   const value = args['x-match']
   if (value === undefined || (typeof value === 'string' && X_MATCH.includes(value))) return
-  const shown = typeof value === 'string' ? `"${value}"` : 'not a string'
-  throw new ChannelError(
-    ReplyCode.PRECONDITION_FAILED,
-    `Invalid x-match field value ${shown}; expected all, any, all-with-x, or any-with-x`,
-  )
+  const text = fieldValueText(value)
+  const reason =
+    typeof value === 'string'
+      ? `Invalid x-match field value <<"${text}">>; expected all, any, all-with-x, or any-with-x`
+      : `Invalid x-match field type ${fieldTypeName(value)} (value ${text}); expected longstr`
+  throw new ChannelError(ReplyCode.PRECONDITION_FAILED, reason)
 }
 
 function ruleOf(args: Arguments): Rule {

@@ -1,5 +1,7 @@
 // A virtual host: its exchanges, queues and bindings, and the way of a publish through them. Checks of rights and of what a
 // client asked for are declarations.ts; this file keeps the state consistent and tells the journal what must survive.
+import { ReplyCode } from '../../protocol/constants'
+import { ChannelError } from '../../protocol/errors'
 import { tableToJson } from '../../protocol/field-table'
 import { deliveryModeOf } from '../../protocol/properties'
 import type { Journal } from '../../storage/journal'
@@ -80,6 +82,7 @@ export class Vhost implements VhostView, VhostContext {
     if (session !== null) session.authorizePublish(exchange.name)
     this.counters.publish++
     this.surroundings.counters.publish++
+    if (exchange.internal && session !== null) throw this.internalExchange(exchange)
     exchange.publishIn++
     const count = queues.length
     if (count === 0) return UNROUTABLE
@@ -95,6 +98,11 @@ export class Vhost implements VhostView, VhostContext {
     const bodyBytes = m.bodyEnd - m.bodyStart
     for (let i = 0; i < count; i++) queues[i].push(ticket, bodyBytes)
     return isLogged ? LOGGED : ROUTED
+  }
+
+  private internalExchange(exchange: Exchange): ChannelError {
+    const text = `cannot publish to internal exchange '${exchange.name}' in vhost '${this.name}'`
+    return new ChannelError(ReplyCode.ACCESS_REFUSED, text)
   }
 
   // -- context of its queues ------------------------------------------------------------------------------------------

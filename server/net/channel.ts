@@ -1,5 +1,6 @@
 // A channel: the flat dispatch of its methods, its delivery tags, confirms and transaction. Decoding is protocol/, deciding
 // what a method does to the broker is core/; this file turns the one into the other and answers.
+import { randomBytes } from 'node:crypto'
 import { readAck, readNack, readReject, writeAck, writeNack } from '../../protocol/basic-codec'
 import { ReplyCode } from '../../protocol/constants'
 import { ChannelError, ConnectionError } from '../../protocol/errors'
@@ -15,6 +16,7 @@ import { Confirms } from './confirms'
 import type { Connection } from './connection'
 import { writeDelivery, writeGetOk, writeReturn } from './message-writer'
 import { PublishAssembly } from './publish-assembly'
+import { checkClaims } from './publish-claims'
 import { Transaction } from './transaction'
 import { Unacked } from './unacked'
 
@@ -34,7 +36,6 @@ export class Channel implements ChannelView, ConsumerSink {
   private confirms: Confirms | null = null
   private tx: Transaction | null = null
   private deliveryTag = 0
-  private nextConsumer = 1
   /** What an empty queue name means. */
   private lastQueue: string | null = null
   private readonly settleArgs = { deliveryTag: 0, multiple: false, requeue: false }
@@ -168,6 +169,7 @@ export class Channel implements ChannelView, ConsumerSink {
   // -- publishing -----------------------------------------------------------------------------------------------------
 
   private publish(): void {
+    checkClaims(this.assembly, this.connection.user)
     if (this.tx !== null) {
       this.connection.vhost.router.route(this.assembly) // a missing exchange is refused now, not at commit
       this.tx.addPublish(this.assembly)
@@ -323,8 +325,7 @@ export class Channel implements ChannelView, ConsumerSink {
 
   private onConsume(args: MethodArgs<'basic.consume'>): void {
     const queue = this.queueName(args.queue)
-    const tag =
-      args.consumerTag === '' ? `amq.ctag-${this.connection.uniqueName()}-${this.nextConsumer++}` : args.consumerTag
+    const tag = args.consumerTag === '' ? `amq.ctag-${randomBytes(16).toString('base64url')}` : args.consumerTag
     if (this.consumers.has(tag)) refuseTagReuse(tag)
     const { noAck, exclusive } = args
     const spec = { tag, noAck, exclusive, prefetch: this.prefetch, arguments: args.arguments }
@@ -412,7 +413,7 @@ export class Channel implements ChannelView, ConsumerSink {
   private onQueueDeclare(args: MethodArgs<'queue.declare'>): void {
     const { durable, exclusive, autoDelete, noWait } = args
     const queue = args.passive
-      ? this.declarations.passiveQueue(this.queueName(args.queue))
+      ? this.declarations.passiveQueue(args.queue || (this.lastQueue ?? ''))
       : this.declarations.declareQueue(args.queue, { durable, exclusive, autoDelete, arguments: args.arguments }).queue
     this.lastQueue = queue.name
     const { name, readyCount, consumers } = queue

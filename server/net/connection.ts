@@ -66,7 +66,6 @@ export class Connection implements ConnectionView, FrameSink {
   private wasFull = false
   private isEnded = false
   private closingSinceMs = 0
-  private uniqueNames = 0
 
   constructor(
     private readonly socket: Socket,
@@ -442,10 +441,6 @@ export class Connection implements ConnectionView, FrameSink {
     }
     if (this.session === undefined) return
     for (const queue of [...this.session.exclusiveQueues]) this.vhost.removeQueue(queue)
-  }
-
-  uniqueName(): string {
-    return `${this.connectedAtMs.toString(36)}${this.peerPort.toString(36)}${(this.uniqueNames++).toString(36)}`
   }
 
   get vhostName(): string {

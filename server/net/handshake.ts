@@ -66,16 +66,14 @@ export class Handshake {
   private sendStart(): void {
     const { identity } = this.connection.hub
     const serverProperties: FieldTable = {
+      // What RabbitMQ lists besides (connection.blocked, consumer_priorities, direct_reply_to) follows when it works.
       capabilities: {
         publisher_confirms: true,
         exchange_exchange_bindings: true,
         'basic.nack': true,
         consumer_cancel_notify: true,
-        'connection.blocked': true,
-        consumer_priorities: true,
         authentication_failure_close: true,
         per_consumer_qos: true,
-        direct_reply_to: true,
       },
       cluster_name: identity.clusterName,
       copyright: 'The Leveret authors',
