@@ -6,6 +6,7 @@
 //                                                                    consecutive tickets, same queues
 //   settle    = 2 0      queueId:u32 firstTicket:f64 count:u32                                    consecutive tickets
 //   returned  = 3 0      queueId:u32 firstTicket:f64 count:u32     delivered before and waiting again (written by a clean stop)
+//   delivered = 4 0      queueId:u32 ticket:f64 0:u32              all up to this ticket may have been delivered before (likewise)
 //
 // A record never changes meaning; a new one gets a new number, a new layout a new version.
 import { StorageError } from './log-backend'
@@ -15,12 +16,14 @@ const VERSION = 1
 const ENQUEUE = 1
 const SETTLE = 2
 const RETURNED = 3
+const DELIVERED = 4
 
 /** Called in the order of the records. `lengths` (length and body length, 8 bytes a message) is a view valid during the call. */
 export interface RecordSink {
   onEnqueue(firstTicket: number, count: number, queueIds: readonly number[], lengths: DataView, lengthsAt: number): void
   onSettle(queueId: number, firstTicket: number, count: number): void
   onReturned(queueId: number, firstTicket: number, count: number): void
+  onDelivered(queueId: number, upToTicket: number): void
 }
 
 /** Gathers records; consecutive tickets become one record. */
@@ -46,6 +49,11 @@ export class RecordWriter {
 
   get isEmpty(): boolean {
     return this.at === 2
+  }
+
+  /** Bytes gathered so far. */
+  get length(): number {
+    return this.at
   }
 
   enqueue(ticket: number, length: number, bodyLength: number, queueIds: Int32Array, start: number, end: number): void {
@@ -98,6 +106,15 @@ export class RecordWriter {
     this.u32(queueId)
     this.f64(firstTicket)
     this.u32(count)
+  }
+
+  deliveredUpTo(queueId: number, ticket: number): void {
+    this.closeRuns()
+    this.room(18)
+    this.head(DELIVERED)
+    this.u32(queueId)
+    this.f64(ticket)
+    this.u32(0)
   }
 
   /** The block, owning exactly its buffer. The writer is spent. */
@@ -153,6 +170,7 @@ function readRecord(view: DataView, at: number, sink: RecordSink): number {
   const count = view.getUint32(at + 14, true)
   if (kind === SETTLE) sink.onSettle(queueId, ticket, count)
   else if (kind === RETURNED) sink.onReturned(queueId, ticket, count)
+  else if (kind === DELIVERED) sink.onDelivered(queueId, ticket)
   else throw corrupt(`unknown record ${kind} at ${at}`)
   return at + 18
 }

@@ -22,7 +22,15 @@ export interface JournalEvents {
   onLoaded(error: Error | null): void
   /** Something needs the end-of-turn work. */
   requestTurn(): void
+  /** Something can wait for company: settleNow within this many milliseconds. */
+  requestSettle(ms: number): void
 }
+
+/** Settlements alone wait this long for a message to travel with. Nobody is told of them, but a commit for each ack would
+ *  be in the way of the next publish's. */
+const SETTLE_DELAY_MS = 5
+/** But no more than this many bytes of records wait. */
+const SETTLE_BYTES_MAX = 64 * 1024
 
 /** Tickets that go into the next batch, with their durable queues. */
 class PendingMessages {
@@ -85,12 +93,13 @@ export class Journal {
   private settles = new RecordWriter()
   private unsavedSettles: Uint8Array[] = []
   private definitions: DefinitionChange[] = []
-  /** Messages above this ticket are in no batch yet. */
-  private lastBuilt: Ticket = 0
   private definitionsInFlight = false
   private busy = false
   private closing = false
+  private isClosed = false
+  /** There is something that somebody waits for. */
   private wasTouched = false
+  private isSettleRequested = false
   private idleWaiters: (() => void)[] = []
 
   constructor(
@@ -132,17 +141,24 @@ export class Journal {
     this.wasTouched = true
   }
 
+  /** Everything up to this ticket may have been delivered before; recorded by a clean stop, as `returned`. */
+  deliveredUpTo(queueId: number, ticket: Ticket): void {
+    this.settles.deliveredUpTo(queueId, ticket)
+    this.wasTouched = true
+  }
+
   // -- the end of a turn ----------------------------------------------------------------------------------------------
 
   /** Sends the gathered batch if none is in flight. */
   flush(): void {
-    if (this.busy || !this.wasTouched) return
+    if (this.busy || !this.wasTouched || this.isClosed) return
     this.wasTouched = false
     const batch = this.gathering++
     const entries = this.buildEntries()
     const definitions = this.definitions
     if (entries.length === 0 && definitions.length === 0) {
       this.inFlight.clear()
+      this.error = null // whatever failed to be written is settled meanwhile
       this.finish(batch)
       return
     }
@@ -162,13 +178,20 @@ export class Journal {
     return this.definitions.length > 0 || this.definitionsInFlight
   }
 
+  /** Settlements have waited long enough. */
+  settleNow(): void {
+    this.isSettleRequested = false
+    if (!this.settles.isEmpty) this.touch()
+  }
+
   get isIdle(): boolean {
-    return !this.busy && !this.wasTouched
+    return !this.busy && !this.wasTouched && this.settles.isEmpty
   }
 
   /** Resolves once everything recorded so far is durable; rejects with the log's error. */
   whenDurable(): Promise<void> {
     if (this.isIdle && this.error === null) return Promise.resolve()
+    if (!this.settles.isEmpty) this.wasTouched = true
     const batch = this.wasTouched ? this.gathering : this.gathering - 1
     if (this.committed >= batch) return Promise.resolve()
     return new Promise((resolve, reject) => {
@@ -185,20 +208,22 @@ export class Journal {
     this.events.requestTurn()
   }
 
-  /** Ends with everything recorded on disk, or rejects. */
+  /** Ends with everything recorded on disk, or rejects with the log's error. What failed before is tried once more. */
   async close(clean: boolean): Promise<void> {
     this.closing = true
-    try {
-      while (!this.isIdle) {
-        const done = new Promise<void>((resolve) => this.idleWaiters.push(resolve))
-        this.flush()
-        if (!this.busy) break
-        await done
-        if (this.error !== null) break
-      }
-    } finally {
-      await this.backend.close(clean && this.error === null)
-    }
+    if (this.busy) await this.nextOutcome()
+    if (this.error !== null || !this.settles.isEmpty) this.wasTouched = true
+    do {
+      this.flush()
+      if (this.busy) await this.nextOutcome()
+    } while (this.wasTouched && this.error === null)
+    this.isClosed = true
+    await this.backend.close(clean && this.error === null)
+    if (this.error !== null) throw this.error
+  }
+
+  private nextOutcome(): Promise<void> {
+    return new Promise((resolve) => this.idleWaiters.push(resolve))
   }
 
   // -- bytes that left memory -----------------------------------------------------------------------------------------
@@ -228,15 +253,20 @@ export class Journal {
     const logRefs = segment.logRefs as Uint32Array
     if (logRefs[index] === 0) return // transient message in a durable queue
     const left = --logRefs[index]
-    const isWritten = ticket <= this.lastBuilt
-    if (left === 0 && isWritten) {
-      this.rows.onSettled(segment, index)
-      this.rows.partial.delete(ticket)
-    }
-    if (left === 0 && !isWritten) return // never written: nothing to take back
-    if (left !== 0) this.rows.addPartial(ticket, queueId)
+    if (left !== 0) segment.markSettled(queueId, index)
+    else if (this.isPending(ticket)) return // never written: nothing to take back
+    else this.rows.onSettled(segment, index)
     this.settles.settle(queueId, ticket)
-    this.wasTouched = true
+    if (this.settles.length > SETTLE_BYTES_MAX) this.wasTouched = true
+    else if (!this.isSettleRequested) {
+      this.isSettleRequested = true
+      this.events.requestSettle(SETTLE_DELAY_MS)
+    }
+  }
+
+  /** A logged message that is in no batch yet; tickets in `pending` ascend. */
+  private isPending(ticket: Ticket): boolean {
+    return this.pending.count > 0 && ticket >= this.pending.tickets[0]
   }
 
   private buildEntries(): LogEntry[] {
@@ -245,7 +275,6 @@ export class Journal {
     this.inFlight = built
     const entries: LogEntry[] = this.rows.buildCopies()
     this.buildMessages(built, entries)
-    if (built.count > 0) this.lastBuilt = Math.max(this.lastBuilt, built.tickets[built.count - 1])
     if (!this.settles.isEmpty) {
       this.unsavedSettles.push(this.settles.finish())
       this.settles = new RecordWriter()
@@ -341,7 +370,6 @@ export class Journal {
     const pending = this.pending
     this.pending = this.inFlight
     this.inFlight = pending
-    this.lastBuilt = this.pending.count > 0 ? this.pending.tickets[0] - 1 : this.lastBuilt
     this.definitions = definitions.concat(this.definitions)
     this.unsavedSettles = settles.concat(this.unsavedSettles)
     this.busy = false

@@ -63,6 +63,7 @@ export class Core implements Surroundings {
       onFailed: (batch, error) => this.onCommitFailed(batch, error),
       onLoaded: (error) => this.onLoaded(error),
       requestTurn: () => this.requestTurn(),
+      requestSettle: (ms) => options.clock.after(ms, () => this.journal.settleNow()),
     })
   }
 
@@ -80,7 +81,7 @@ export class Core implements Surroundings {
     this.queueIds = Math.max(this.queueIds, recovered.maxQueueId + 1)
     for (const [id, found] of recovered.queues) {
       // A clean stop recorded what had been delivered; after a crash anything may have been.
-      const deliveredUpTo = opened.cleanShutdown ? 0 : recovered.maxTicket
+      const deliveredUpTo = opened.cleanShutdown ? found.deliveredUpTo : recovered.maxTicket
       queues.get(id)?.recover(found.tickets, found.bodyBytes, deliveredUpTo, found.returned)
     }
     if (recovered.messages > 0) this.options.log(`Recovered ${recovered.messages} messages`)
