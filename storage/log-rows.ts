@@ -5,13 +5,16 @@ import { type RecordSink, RecordWriter, readRecords } from './batch-codec'
 import type { LogBackend, LogEntry } from './log-backend'
 import { type LogRow, SEGMENT_TICKETS, type Segment } from './segment'
 
-/** A log smaller than this is left alone however little of it is live. */
-const COPY_LOG_BYTES_MIN = 32 * 1024 * 1024
-const COPY_ROWS_MIN = 65536
-/** Copy while less than a third is live: each byte is written at most about 1.5 times. */
-const COPY_LIVE_SHARE = 3
-/** Survivors copied in one commit. */
-const COPY_BYTES_MAX = 1024 * 1024
+/** When survivors are copied, and how many at a time. */
+const COPY_LIMITS = {
+  /** A log smaller than both is left alone however little of it is live. */
+  logBytesMin: 32 * 1024 * 1024,
+  rowsMin: 65536,
+  /** Copy while less than a third is live: each byte is written at most about 1.5 times. */
+  liveShare: 3,
+  /** Bytes of rows read for one commit. */
+  copyBytesMax: 1024 * 1024,
+}
 
 interface TrackedRow extends LogRow {
   segment: Segment | null
@@ -25,9 +28,10 @@ interface Copy {
 
 export class LogRows {
   bytes = 0
+  /** Of `bytes`, the share of live messages, each taken as the average of its row. */
   liveBytes = 0
-  /** Of messages in several durable queues: the queues that have settled already. Only while some have not. */
-  private readonly partialQueues = new Map<number, Set<number>>()
+  /** A test may lower them. */
+  readonly limits = { ...COPY_LIMITS }
   private rows: TrackedRow[] = []
   private head = 0
   private building: TrackedRow[] = []
@@ -36,23 +40,13 @@ export class LogRows {
   private copiesInFlight: Copy[] = []
   private copying = false
 
-  get partial(): { delete(ticket: number): void } {
-    return this.partialQueues
-  }
-
   get count(): number {
     return this.rows.length - this.head
   }
 
-  addPartial(ticket: number, queueId: number): void {
-    const queues = this.partialQueues.get(ticket)
-    if (queues === undefined) this.partialQueues.set(ticket, new Set([queueId]))
-    else queues.add(queueId)
-  }
-
   /** A row of the unit being built. Without a segment it holds records only. */
   add(live: number, bytes: number, segment: Segment | null = null, firstIndex = 0): void {
-    const row = { position: 0, firstIndex, live, bytes, segment }
+    const row = { position: 0, firstIndex, total: live, live, bytes, segment }
     this.building.push(row)
     this.bytes += bytes
     if (segment === null) return
@@ -60,18 +54,23 @@ export class LogRows {
     this.liveBytes += bytes
   }
 
-  /** A row found at recovery, committed. */
+  /** A row found at recovery, committed; its live messages are counted later, by addLive. */
   recover(row: LogRow, segment: Segment | null): void {
     this.rows.push(Object.assign(row, { segment }))
     this.bytes += row.bytes
     this.nextPosition = row.position + 1
   }
 
+  addLive(row: LogRow): void {
+    row.live++
+    this.liveBytes += row.bytes / row.total
+  }
+
   onSettled(segment: Segment, index: number): void {
     const row = segment.rowOf(index)
     if (row === null) return
     row.live--
-    this.liveBytes -= segment.lengthAt(index)
+    this.liveBytes -= row.bytes / row.total
   }
 
   onCommitted(position: number): void {
@@ -79,8 +78,8 @@ export class LogRows {
       row.position = position++
       this.rows.push(row)
     }
+    if (this.building.length > 0) this.nextPosition = position
     this.building = []
-    this.nextPosition = position
     for (const copy of this.copiesInFlight) {
       copy.from.live = 0
       copy.from.segment = null
@@ -92,13 +91,14 @@ export class LogRows {
     for (const row of this.building) {
       this.bytes -= row.bytes
       if (row.segment === null) continue
-      this.liveBytes -= row.bytes
+      this.liveBytes -= liveBytesOf(row)
       row.segment.rows = row.segment.rows.filter((r) => r !== row)
     }
     this.building = []
     for (const { from, to } of this.copiesInFlight) {
       if (to === null || from.segment === null) continue
       from.live = to.live
+      this.liveBytes += liveBytesOf(from)
       from.segment.rows.push(from)
       from.segment.rows.sort((a, b) => a.firstIndex - b.firstIndex)
     }
@@ -124,8 +124,9 @@ export class LogRows {
 
   wantsCopy(): boolean {
     if (this.copying || this.count < 2) return false
-    const isLarge = this.bytes > COPY_LOG_BYTES_MIN || this.count > COPY_ROWS_MIN
-    return isLarge && this.liveBytes < this.bytes / COPY_LIVE_SHARE
+    const { logBytesMin, rowsMin, liveShare } = this.limits
+    const isLarge = this.bytes > logBytesMin || this.count > rowsMin
+    return isLarge && this.liveBytes < this.bytes / liveShare
   }
 
   /** Reads survivors at the front; `onReady` when the next batch can take them. Errors are left to the next attempt. */
@@ -141,7 +142,7 @@ export class LogRows {
 
   private async readFront(backend: LogBackend): Promise<void> {
     let bytes = 0
-    for (let i = this.head; i < this.rows.length && bytes < COPY_BYTES_MAX; i++) {
+    for (let i = this.head; i < this.rows.length && bytes < this.limits.copyBytesMax; i++) {
       const row = this.rows[i]
       if (row.live === 0 || row.segment === null) continue
       bytes += row.bytes
@@ -156,8 +157,11 @@ export class LogRows {
       const { from } = copy
       if (from.live === 0 || from.segment === null) continue
       const entry = this.survivors(copy.entry, from, from.segment)
-      const to = { ...from, position: 0, bytes: entry.records.length + entry.payload.length }
+      const bytes = entry.records.length + entry.payload.length
+      // Until the commit its position stays that of the old row, so that the segment can be loaded meanwhile.
+      const to = { ...from, total: from.live, bytes }
       from.segment.rows[from.segment.rows.indexOf(from)] = to
+      this.liveBytes += bytes - liveBytesOf(from)
       copy.to = to
       this.building.push(to)
       this.bytes += to.bytes
@@ -175,8 +179,7 @@ export class LogRows {
     forEachMessage(entry.records, (ticket, length, bodyLength, queueIds) => {
       const index = ticket % SEGMENT_TICKETS
       if (segment.logRefs !== null && segment.logRefs[index] > 0 && segment.rowOf(index) === row) {
-        const settled = this.partialQueues.get(ticket)
-        const ids = Int32Array.from(settled === undefined ? queueIds : queueIds.filter((id) => !settled.has(id)))
+        const ids = Int32Array.from(queueIds.filter((id) => !segment.isSettledBy(id, index)))
         records.enqueue(ticket, length, bodyLength, ids, 0, ids.length)
         parts.push(entry.payload.subarray(at, at + length))
       }
@@ -186,6 +189,10 @@ export class LogRows {
     // A small result of concat may lie in Node's shared pool; the backend wants whole buffers.
     return { records: records.finish(), payload: Uint8Array.prototype.slice.call(payload) }
   }
+}
+
+function liveBytesOf(row: LogRow): number {
+  return (row.bytes / row.total) * row.live
 }
 
 /** Calls back for each message of a records block in payload order. */
@@ -202,6 +209,7 @@ export function forEachMessage(
     },
     onSettle() {},
     onReturned() {},
+    onDelivered() {},
   }
   readRecords(records, sink)
 }

@@ -134,6 +134,7 @@ export class MessageStore {
   /** Forgets a segment without live messages. */
   drop(segment: Segment): void {
     this.segments.delete(segment.number)
+    if (this.hot === segment) this.hot = this.current
     this.pageOut(segment)
   }
 

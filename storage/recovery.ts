@@ -3,7 +3,8 @@
 //
 // What a crash can leave and what happens here: a batch is there whole or not at all (the backend's transaction). A message
 // written twice (copied forward, old row not yet trimmed): the later row counts. A settle whose message was trimmed:
-// ignored. Records of queues without a definition (deleted; or declared but never confirmed): ignored.
+// ignored. Records of queues without a definition (deleted; or declared but never confirmed): ignored, settles too, since
+// other queues may hold the same message.
 import { type RecordSink, readRecords } from './batch-codec'
 import type { LogBackend } from './log-backend'
 import type { LogRows } from './log-rows'
@@ -14,6 +15,7 @@ export interface RecoveredQueue {
   tickets: Ticket[] // ascending
   bodyBytes: number
   returned: Set<Ticket> // delivered before; known exactly only after a clean stop
+  deliveredUpTo: Ticket // everything up to here may have been; as a clean stop recorded it
 }
 
 export interface Recovered {
@@ -45,13 +47,11 @@ interface ReplayedQueue extends RecoveredQueue {
 
 class Replay implements RecordSink {
   private readonly queues = new Map<number, ReplayedQueue>()
-  /** Messages of several queues: which queues have settled. */
-  private readonly settledIn = new Map<number, Set<Ticket>>()
-  private readonly shared = new Set<Ticket>()
-  private row: LogRow = { position: 0, firstIndex: 0, live: 0, bytes: 0 }
+  private row: LogRow = { position: 0, firstIndex: 0, total: 0, live: 0, bytes: 0 }
   private segment: Segment | null = null
   private maxQueueId = 0
-  private maxTicket = 0
+  private maxTicket = 0 // of messages
+  private maxNamed = 0 // in any record
   private inOrder = true
 
   constructor(
@@ -60,7 +60,7 @@ class Replay implements RecordSink {
   ) {}
 
   startRow(position: number, bytes: number): void {
-    this.row = { position, firstIndex: -1, live: 0, bytes }
+    this.row = { position, firstIndex: -1, total: 0, live: 0, bytes }
     this.segment = null
   }
 
@@ -88,6 +88,7 @@ class Replay implements RecordSink {
     const segment = this.store.recoverSegment(number)
     this.segment = segment
     if (this.row.firstIndex === -1) this.row.firstIndex = index
+    this.row.total++
     while (index >= segment.capacity) segment.grow()
     segment.count = Math.max(segment.count, index + 1)
     this.inOrder &&= ticket > this.maxTicket
@@ -96,7 +97,6 @@ class Replay implements RecordSink {
     segment.refs[index] = queueIds.length
     segment.setLogRefs(index, queueIds.length)
     segment.offsets[index + 1] = length // a length until `finish` makes offsets of them
-    if (queueIds.length > 1) this.shared.add(ticket)
     for (const id of queueIds) {
       const queue = this.queue(id)
       queue.tickets.push(ticket)
@@ -106,6 +106,8 @@ class Replay implements RecordSink {
 
   onSettle(queueId: number, first: Ticket, count: number): void {
     this.maxQueueId = Math.max(this.maxQueueId, queueId)
+    this.maxNamed = Math.max(this.maxNamed, first + count - 1)
+    if (!this.knownQueues.has(queueId)) return
     for (let ticket = first; ticket < first + count; ticket++) this.settleOne(queueId, ticket)
   }
 
@@ -115,26 +117,27 @@ class Replay implements RecordSink {
     const index = ticket % SEGMENT_TICKETS
     if (segment === undefined || segment.logRefs === null || index >= segment.capacity || segment.refs[index] === 0)
       return
-    if (this.shared.has(ticket)) {
-      let settled = this.settledIn.get(queueId)
-      if (settled === undefined) {
-        settled = new Set()
-        this.settledIn.set(queueId, settled)
-      }
-      if (settled.has(ticket) || !this.knownQueues.has(queueId)) return
-      settled.add(ticket)
-    }
+    if (segment.isSettledBy(queueId, index)) return
     segment.refs[index]--
-    segment.logRefs[index]--
+    if (--segment.logRefs[index] !== 0) segment.markSettled(queueId, index)
   }
 
   onReturned(queueId: number, first: Ticket, count: number): void {
+    this.maxNamed = Math.max(this.maxNamed, first + count - 1)
     if (!this.knownQueues.has(queueId)) return
     for (let i = 0; i < count; i++) this.queue(queueId).returned.add(first + i)
   }
 
+  onDelivered(queueId: number, upToTicket: Ticket): void {
+    this.maxNamed = Math.max(this.maxNamed, upToTicket)
+    if (!this.knownQueues.has(queueId)) return
+    const queue = this.queue(queueId)
+    queue.deliveredUpTo = Math.max(queue.deliveredUpTo, upToTicket)
+  }
+
   finish(rows: LogRows): Recovered {
-    let maxSegment = 0
+    // Tickets that old records still name are not used again: a new message must not be taken for one of theirs.
+    let maxSegment = Math.floor(this.maxNamed / SEGMENT_TICKETS)
     for (const segment of this.store.segments.values()) maxSegment = Math.max(maxSegment, segment.number)
     for (const [id, queue] of this.queues) this.finishQueue(id, queue)
     let messages = 0
@@ -146,16 +149,17 @@ class Replay implements RecordSink {
   }
 
   private finishQueue(id: number, queue: ReplayedQueue): void {
-    const settled = this.settledIn.get(id)
-    const kept = new Map<Ticket, number>()
+    let kept = 0
     for (let i = 0; i < queue.tickets.length; i++) {
       const ticket = queue.tickets[i]
+      const index = ticket % SEGMENT_TICKETS
       const segment = this.store.segments.get(Math.floor(ticket / SEGMENT_TICKETS)) as Segment
-      if (segment.refs[ticket % SEGMENT_TICKETS] > 0 && !settled?.has(ticket)) kept.set(ticket, queue.bodies[i])
+      if (segment.refs[index] === 0 || segment.isSettledBy(id, index)) continue
+      queue.tickets[kept++] = ticket
+      queue.bodyBytes += queue.bodies[i]
     }
-    queue.tickets = [...kept.keys()]
+    queue.tickets.length = kept
     queue.bodies = []
-    for (const bytes of kept.values()) queue.bodyBytes += bytes
     if (!this.inOrder) queue.tickets.sort((a, b) => a - b)
   }
 
@@ -168,9 +172,8 @@ class Replay implements RecordSink {
       if (length === 0) continue
       segment.live++
       segment.liveBytes += length
-      rows.liveBytes += length
       const row = segment.rowOf(index)
-      if (row !== null) row.live++
+      if (row !== null) rows.addLive(row)
     }
     if (segment.live === 0) this.store.drop(segment)
     return segment.live
@@ -179,7 +182,7 @@ class Replay implements RecordSink {
   private queue(id: number): ReplayedQueue {
     let queue = this.queues.get(id)
     if (queue === undefined) {
-      queue = { tickets: [], bodies: [], bodyBytes: 0, returned: new Set() }
+      queue = { tickets: [], bodies: [], bodyBytes: 0, returned: new Set(), deliveredUpTo: 0 }
       this.queues.set(id, queue)
     }
     return queue

@@ -28,7 +28,8 @@ export function storedHeaderStart(slab: Buffer, start: number): number {
 export interface LogRow {
   position: LogPosition // 0 until its commit resolved
   firstIndex: number
-  live: number // messages in it with a durable reference left
+  total: number // messages in it as written
+  live: number // of those, messages with a durable reference left
   bytes: number
 }
 
@@ -46,6 +47,9 @@ export class Segment {
   logRefs: Uint32Array | null = null
   rows: LogRow[] = []
   loading = false
+  /** Of messages in several durable queues: a bit per ticket that the queue settled while others still held it. Bits, since a
+   *  slow queue beside a fast one has tens of millions of them. */
+  private settledBy: Map<number, Uint8Array> | null = null
 
   constructor(
     readonly number: number,
@@ -81,6 +85,21 @@ export class Segment {
   setLogRefs(index: number, references: number): void {
     if (this.logRefs === null) this.logRefs = new Uint32Array(this.refs.length)
     this.logRefs[index] = references
+  }
+
+  markSettled(queueId: number, index: number): void {
+    this.settledBy ??= new Map()
+    let bits = this.settledBy.get(queueId)
+    if (bits === undefined) {
+      bits = new Uint8Array(SEGMENT_TICKETS / 8)
+      this.settledBy.set(queueId, bits)
+    }
+    bits[index >> 3] |= 1 << (index & 7)
+  }
+
+  isSettledBy(queueId: number, index: number): boolean {
+    const bits = this.settledBy?.get(queueId)
+    return bits !== undefined && (bits[index >> 3] & (1 << (index & 7))) !== 0
   }
 
   lengthAt(index: number): number {

@@ -236,7 +236,12 @@ export class Queue implements QueueView, UnackedOwner {
   /** At a clean stop: what was delivered before, for the log. */
   recordReturned(): void {
     if (this.logId === 0) return
-    for (const ticket of this.returned) this.context.journal.returned(this.id, ticket)
+    const { journal } = this.context
+    for (const ticket of this.returned) journal.returned(this.id, ticket)
+    // What a crash before this life left in doubt stays in doubt.
+    if (this.ready.length > 0 && this.ready.peek() <= this.deliveredUpTo) {
+      journal.deliveredUpTo(this.id, this.deliveredUpTo)
+    }
   }
 
   touch(): void {

@@ -75,6 +75,7 @@ export class PublishAssembly implements IncomingMessage {
     this.headerBuf = buf
     this.headerStart = start
     this.headerEnd = end
+    this.isBorrowed = true // anew, when the names came with an earlier chunk
     this.bodySize = buf.readUInt32BE(start + 4) * 0x100000000 + buf.readUInt32BE(start + 8)
     this.bodyBuf = EMPTY
     this.bodyStart = 0

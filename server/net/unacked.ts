@@ -1,13 +1,24 @@
 // The unacknowledged deliveries of a channel: from delivery tag to ticket and owner. Tags are consecutive, so a ring
-// indexed by tag; settled ones leave holes that close when the oldest goes.
+// indexed by tag; settled ones leave holes that close when the oldest goes. A few that stay while thousands of newer ones
+// come and go are put aside, so that memory follows the number of unacknowledged messages and not the span of their tags.
 import type { UnackedOwner } from '../core/consumer'
 import type { Ticket } from '../core/core-api'
 
 const CAPACITY_MIN = 16
+/** A ring that is at most this part full is not made larger. */
+const SPARSE_SHARE = 4
+
+interface Straggler {
+  ticket: Ticket
+  bodyBytes: number
+  owner: UnackedOwner
+}
 
 export class Unacked {
   /** Deliveries not settled. */
   count = 0
+  /** Older than all in the ring; in order of tag. */
+  private readonly stragglers = new Map<number, Straggler>()
   private tickets = new Float64Array(CAPACITY_MIN)
   private sizes = new Float64Array(CAPACITY_MIN) // body bytes
   private owners: (UnackedOwner | null)[] = new Array(CAPACITY_MIN).fill(null)
@@ -15,8 +26,8 @@ export class Unacked {
   private endTag = 1 // one past the newest
 
   push(tag: number, ticket: Ticket, owner: UnackedOwner, bodyBytes: number): void {
-    if (this.count === 0) this.firstTag = tag
-    if (tag - this.firstTag >= this.owners.length) this.grow(tag - this.firstTag + 1)
+    if (this.count === this.stragglers.size) this.firstTag = tag
+    if (tag - this.firstTag >= this.owners.length) this.makeRoom(tag)
     // Deliveries without acknowledgement take tags too: they leave holes.
     for (let hole = Math.max(this.endTag, this.firstTag); hole < tag; hole++) this.owners[this.slot(hole)] = null
     const slot = this.slot(tag)
@@ -28,7 +39,11 @@ export class Unacked {
   }
 
   has(tag: number): boolean {
-    return this.count > 0 && tag >= this.firstTag && tag < this.endTag && this.owners[this.slot(tag)] !== null
+    return this.isInRing(tag) || this.stragglers.has(tag)
+  }
+
+  private isInRing(tag: number): boolean {
+    return tag >= this.firstTag && tag < this.endTag && this.owners[this.slot(tag)] !== null
   }
 
   ack(tag: number): boolean {
@@ -54,7 +69,8 @@ export class Unacked {
   /** Tags not settled, up to and including `tag`. */
   tagsUpTo(tag: number): number[] {
     const tags: number[] = []
-    for (let t = this.firstTag; t < this.endTag && t <= tag; t++) if (this.has(t)) tags.push(t)
+    for (const t of this.stragglers.keys()) if (t <= tag) tags.push(t)
+    for (let t = this.firstTag; t < this.endTag && t <= tag; t++) if (this.isInRing(t)) tags.push(t)
     return tags
   }
 
@@ -63,7 +79,7 @@ export class Unacked {
   }
 
   private settle(tag: number, forGood: boolean): boolean {
-    if (!this.has(tag)) return false
+    if (!this.isInRing(tag)) return this.settleStraggler(tag, forGood)
     const slot = this.slot(tag)
     const owner = this.owners[slot] as UnackedOwner
     this.owners[slot] = null
@@ -74,8 +90,19 @@ export class Unacked {
     return true
   }
 
+  private settleStraggler(tag: number, forGood: boolean): boolean {
+    const straggler = this.stragglers.get(tag)
+    if (straggler === undefined) return false
+    this.stragglers.delete(tag)
+    this.count--
+    if (forGood) straggler.owner.ack(straggler.ticket, straggler.bodyBytes)
+    else straggler.owner.requeue(straggler.ticket, straggler.bodyBytes)
+    return true
+  }
+
   private settleUpTo(tag: number, forGood: boolean): number {
     const before = this.count
+    for (const t of this.stragglers.keys()) if (t <= tag) this.settleStraggler(t, forGood)
     const last = Math.min(tag, this.endTag - 1)
     for (let t = this.firstTag; t <= last && this.count > 0; t++) this.settle(t, forGood)
     return before - this.count
@@ -89,9 +116,30 @@ export class Unacked {
     return tag % this.owners.length
   }
 
-  private grow(needed: number): void {
-    let capacity = this.owners.length
-    while (capacity < needed) capacity *= 2
+  /** So that the ring can take `tag`: its oldest few are put aside, or it grows. */
+  private makeRoom(tag: number): void {
+    const inRing = this.count - this.stragglers.size
+    const capacity = this.owners.length
+    if (inRing * SPARSE_SHARE > capacity) {
+      this.grow(capacity * 2)
+      if (tag - this.firstTag >= this.owners.length) this.makeRoom(tag)
+      return
+    }
+    const firstKept = tag - capacity + 1
+    for (let t = this.firstTag; t < this.endTag && t < firstKept; t++) this.putAside(t)
+    this.firstTag = firstKept
+    if (firstKept < this.endTag) this.closeHoles()
+  }
+
+  private putAside(tag: number): void {
+    const slot = this.slot(tag)
+    const owner = this.owners[slot]
+    if (owner === null) return
+    this.stragglers.set(tag, { ticket: this.tickets[slot], bodyBytes: this.sizes[slot], owner })
+    this.owners[slot] = null
+  }
+
+  private grow(capacity: number): void {
     const tickets = new Float64Array(capacity)
     const sizes = new Float64Array(capacity)
     const owners = new Array(capacity).fill(null)
