@@ -179,8 +179,10 @@ export class LogRows {
     forEachMessage(entry.records, (ticket, length, bodyLength, queueIds) => {
       const index = ticket % SEGMENT_TICKETS
       if (segment.logRefs !== null && segment.logRefs[index] > 0 && segment.rowOf(index) === row) {
-        const ids = Int32Array.from(queueIds.filter((id) => !segment.isSettledBy(id, index)))
-        records.enqueue(ticket, length, bodyLength, ids, 0, ids.length)
+        // All its queues, then who of them has settled: a settle that is written behind the copy must find its queue there,
+        // or recovery would take it for that of another.
+        records.enqueue(ticket, length, bodyLength, Int32Array.from(queueIds), 0, queueIds.length)
+        for (const id of queueIds) if (segment.isSettledBy(id, index)) records.settle(id, ticket)
         parts.push(entry.payload.subarray(at, at + length))
       }
       at += length
