@@ -77,6 +77,7 @@ export class Broker {
       listeners,
       memoryLimit: config.memoryLimit,
       now: () => clock.now(),
+      after: (ms, callback) => clock.after(ms, callback),
       storage: () => backend.stats(),
       whenLoaded: (callback) => hub.whenLoaded(callback),
     })

@@ -2,12 +2,12 @@
 // {error, reason}. Knows no broker objects; what the resources say is in routes-*.ts. Built by index.ts.
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type HTTPMethods } from 'fastify'
 import { authenticate } from './auth'
-import type { AdminContext, Call, Handler, Method, Params, Resource } from './context'
+import { type AdminContext, type Call, type Handler, type Method, NOBODY, type Params, type Resource } from './context'
 import { notFound, problemOf } from './problem'
 
 /** Like RabbitMQ's management.http.max_body_size. */
 const BODY_BYTES_MAX = 20_000_000
-/** A name of 255 bytes, each percent-encoded, twice over: names of connections hold two addresses. */
+/** A name of 255 bytes, each percent-encoded, twice over: a properties key is encoded already. */
 const PARAM_CHARS_MAX = 2048
 const REQUEST_MS_MAX = 60_000
 
@@ -21,6 +21,7 @@ export function createApp(context: AdminContext, resources: readonly Resource[])
     forceCloseConnections: true, // a browser's idle connection must not hold up the broker's stop
     exposeHeadRoutes: false, // HEAD is registered with GET below
     routerOptions: { maxParamLength: PARAM_CHARS_MAX, ignoreTrailingSlash: true },
+    frameworkErrors: (error, request, reply) => void fail(context, error, request, reply),
   })
   // As RabbitMQ does: a body is JSON whatever its type says; handlers that want one parse it.
   app.removeAllContentTypeParsers()
@@ -31,11 +32,11 @@ export function createApp(context: AdminContext, resources: readonly Resource[])
   return app
 }
 
-function register(app: FastifyInstance, context: AdminContext, { path, handlers }: Resource): void {
+function register(app: FastifyInstance, context: AdminContext, { path, handlers, isPublic }: Resource): void {
   const known = Object.keys(handlers) as Method[]
-  const allow = ['HEAD', ...known, 'OPTIONS'].join(', ')
+  const allow = [...(known.includes('GET') ? ['HEAD'] : []), ...known, 'OPTIONS'].join(', ')
   for (const method of known) {
-    const handler = run(context, handlers[method] as Handler)
+    const handler = run(context, handlers[method] as Handler, isPublic)
     app.route({ method: method === 'GET' ? ['GET', 'HEAD'] : method, url: path, handler })
   }
   app.options(path, (_request, reply) => reply.code(200).header('allow', allow).send())
@@ -43,14 +44,28 @@ function register(app: FastifyInstance, context: AdminContext, { path, handlers 
   app.route({ method: others, url: path, handler: (_request, reply) => reply.code(405).header('allow', allow).send() })
 }
 
-function run(context: AdminContext, handler: Handler) {
+function run(context: AdminContext, handler: Handler, isPublic: boolean) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
-    const user = authenticate(context.management, request, reply)
-    const call: Call = { request, reply, user, params: request.params as Params, query: request.query as Params }
+    const user = isPublic ? NOBODY : authenticate(context.management, request, reply)
+    const params = request.params as Params
+    const call: Call = {
+      request,
+      reply,
+      user,
+      params,
+      query: single(request.query as Record<string, string | string[]>),
+    }
     const answer = await handler(call)
     if (answer === undefined && reply.statusCode === 200) reply.code(204)
-    return reply.sent ? reply : reply.send(answer)
+    return reply.send(answer)
   }
+}
+
+/** A name given twice counts the first time. */
+function single(query: Readonly<Record<string, string | string[]>>): Params {
+  return Object.fromEntries(
+    Object.entries(query).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]),
+  )
 }
 
 function fail(context: AdminContext, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {

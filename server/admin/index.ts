@@ -4,9 +4,16 @@ import type { AddressInfo } from 'node:net'
 import type { Management } from '../core/core-api'
 import { type Logger, silentLogger } from '../logger'
 import { createApp } from './app'
-import type { AdminContext } from './context'
+import type { AdminContext, Resource } from './context'
+import { Rates } from './rates'
+import { bindingRoutes } from './routes-bindings'
+import { connectionRoutes } from './routes-connections'
+import { exchangeRoutes } from './routes-exchanges'
+import { healthRoutes } from './routes-health'
+import { messageRoutes } from './routes-messages'
 import { overviewRoutes } from './routes-overview'
 import { queueRoutes } from './routes-queues'
+import { Slices } from './slices'
 
 export interface AdminOptions {
   host: string
@@ -23,16 +30,35 @@ export interface AdminServer {
 
 /** Resolves when requests are accepted; rejects with the system's error when the address cannot be listened on. */
 export async function startAdmin(management: Management, options: AdminOptions): Promise<AdminServer> {
-  const context: AdminContext = { management, rates: { close() {} }, logger: options.logger ?? silentLogger }
-  const app = createApp(context, [...overviewRoutes(context), ...queueRoutes(context)])
-  await app.listen({ host: options.host, port: options.port })
+  const slices = new Slices()
+  const rates = new Rates(management, slices)
+  const context: AdminContext = { management, rates, slices, logger: options.logger ?? silentLogger }
+  const app = createApp(context, resources(context))
+  try {
+    await app.listen({ host: options.host, port: options.port })
+  } catch (error) {
+    rates.close()
+    throw error
+  }
   const { address, port } = app.server.address() as AddressInfo
   return {
     host: address,
     port,
     async close() {
-      context.rates.close()
+      rates.close()
       await app.close()
     },
   }
+}
+
+function resources(context: AdminContext): Resource[] {
+  return [
+    ...overviewRoutes(context),
+    ...connectionRoutes(context),
+    ...queueRoutes(context),
+    ...exchangeRoutes(context),
+    ...bindingRoutes(context),
+    ...messageRoutes(context),
+    ...healthRoutes(context),
+  ]
 }

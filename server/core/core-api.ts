@@ -173,6 +173,8 @@ export interface Management {
   readonly connections: ReadonlyMap<string, ConnectionView>
   readonly listeners: readonly Listener[]
   now(): number // the injected clock, ms
+  /** Calls back once, by the same clock; does not keep the process alive. */
+  after(ms: number, callback: () => void): { cancel(): void }
   memory(): { usedBytes: number; limitBytes: number; alarm: boolean; messageBytes: number }
   storage(): Promise<{ fileBytes: number; walBytes: number; entries: number; freeBytes: number }>
   storageError(): string | null // why the log takes nothing just now, or null

@@ -20,6 +20,7 @@ export interface ManagementSurroundings {
   listeners: readonly Listener[]
   memoryLimit: number
   now(): number
+  after: Management['after']
   storage(): ReturnType<Management['storage']>
   whenLoaded(callback: () => void): void
 }
@@ -63,6 +64,9 @@ export class CoreManagement implements Management {
   }
   now(): number {
     return this.around.now()
+  }
+  after(ms: number, callback: () => void) {
+    return this.around.after(ms, callback)
   }
   memory() {
     const usedBytes = process.memoryUsage.rss()
