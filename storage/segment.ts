@@ -106,7 +106,7 @@ export class Segment {
     return this.offsets[index + 1] - this.offsets[index]
   }
 
-  /** Every live message can be read back from the log, so the slab may go. */
+  /** Every live message can be read back from the log as long as it lives, so the slab may go. */
   get isPageable(): boolean {
     if (this.slab === null || this.loading) return false
     let logged = 0
@@ -114,7 +114,16 @@ export class Segment {
       if (row.position === 0) return false
       logged += row.live
     }
-    return logged === this.live
+    return logged === this.live && this.isHeldByLogOnly
+  }
+
+  /** No queue that is not durable holds a message of this segment: it would be left without bytes when the durable ones have
+   *  settled and the row is trimmed. */
+  private get isHeldByLogOnly(): boolean {
+    const { refs, logRefs, count } = this
+    if (logRefs === null) return this.live === 0
+    for (let i = 0; i < count; i++) if (refs[i] !== logRefs[i]) return false
+    return true
   }
 
   /** The row that holds the message; rows are in index order. */
