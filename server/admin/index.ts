@@ -11,6 +11,7 @@ import { connectionRoutes } from './routes-connections'
 import { exchangeRoutes } from './routes-exchanges'
 import { healthRoutes } from './routes-health'
 import { messageRoutes } from './routes-messages'
+import { metricRoutes } from './routes-metrics'
 import { overviewRoutes } from './routes-overview'
 import { queueRoutes } from './routes-queues'
 import { Slices } from './slices'
@@ -60,5 +61,6 @@ function resources(context: AdminContext): Resource[] {
     ...bindingRoutes(context),
     ...messageRoutes(context),
     ...healthRoutes(context),
+    ...metricRoutes(context),
   ]
 }
