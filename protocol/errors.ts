@@ -34,3 +34,6 @@ function shortened(text: string): string {
   while ((bytes[end] & 0xc0) === 0x80) end--
   return bytes.toString('utf8', 0, end)
 }
+
+/** As the method of an error that no method caused, though one was being handled. */
+export const NO_METHOD = -1

@@ -30,7 +30,8 @@ const FRAME_END = 0xce
 const HEADER_FRAME = 2
 const BODY_FRAME = 3
 /** Idle slabs kept for reuse. */
-const POOL_SLABS_MAX = 16
+const POOL_SLABS_MAX = 64
+const PAGE_OUT_STEP_BYTES = 4 * SLAB_BYTES
 
 export class MessageStore {
   readonly segments = new Map<number, Segment>()
@@ -40,6 +41,9 @@ export class MessageStore {
   private hot: Segment
   private nextSegment: number
   private readonly pool: Buffer[] = []
+  /** Full segments in memory, in the order they came there: what pageOutTo looks through. */
+  private resident: Segment[] = []
+  private slabBytesSeen = 0
 
   constructor(firstSegment = 1) {
     this.nextSegment = firstSegment
@@ -147,8 +151,21 @@ export class MessageStore {
     if (slab.length === SLAB_BYTES && this.pool.length < POOL_SLABS_MAX) this.pool.push(slab)
   }
 
+  /** Lets go of slabs whose messages are all in the log until at most `bytes` are held, or nothing more can go. The newest
+   *  first: the oldest are what consumers want next. */
+  pageOutTo(bytes: number): void {
+    // Looking through all of it again pays only when there is something new.
+    if (this.slabBytes - this.slabBytesSeen < PAGE_OUT_STEP_BYTES && this.slabBytesSeen > bytes) return
+    for (let i = this.resident.length - 1; i >= 0 && this.slabBytes > bytes; i--) {
+      if (this.resident[i].isPageable) this.pageOut(this.resident[i])
+    }
+    this.resident = this.resident.filter((segment) => segment.slab !== null)
+    this.slabBytesSeen = this.slabBytes
+  }
+
   pageIn(segment: Segment, slab: Buffer): void {
     segment.slab = slab
+    this.resident.unshift(segment)
     this.slabBytes += slab.length
   }
 
@@ -164,6 +181,7 @@ export class MessageStore {
   private rotate(size: number): Segment {
     const old = this.current
     if (old.live === 0) this.drop(old)
+    else this.resident.push(old)
     this.current = this.open(size)
     this.hot = this.current
     return this.current

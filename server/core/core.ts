@@ -19,6 +19,8 @@ export interface TurnEvents {
   /** Confirms up to this batch may leave. */
   onCommitted(batch: number): void
   onCommitFailed(batch: number, error: Error): void
+  /** Messages take more memory than they may, or do so no longer. */
+  onMemory(isOverLimit: boolean): void
   /** Bytes of messages came back to memory, or will not. */
   onLoaded(): void
   /** Write out what the turn produced: one socket write per connection. */
@@ -31,8 +33,16 @@ export interface CoreOptions {
   defaultPassword: string
   defaultVhost: string
   loopbackUsers: readonly string[]
+  memoryLimit: number // bytes
   log(message: string): void
 }
+
+/** Message bytes leave memory for the log from this share of the memory limit on. */
+const PAGE_OUT_SHARE = 0.5
+/** Publishers wait from this share on: what there is cannot leave memory, being transient or not committed yet. */
+const BLOCK_SHARE = 0.8
+/** And until it is down to this share: not every message is worth a signal. */
+const UNBLOCK_SHARE = 0.7
 
 /** After a failed commit, the next attempt when nobody publishes. */
 const RETRY_MS = 1000
@@ -49,6 +59,7 @@ export class Core implements Surroundings {
   private dispatching: Queue[] = []
   private waitingForLoad = new Set<Queue>()
   private isRequested = false
+  isOverLimit = false
   private readonly range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
 
   constructor(
@@ -163,7 +174,18 @@ export class Core implements Surroundings {
     for (let i = 0; i < queues.length; i++) queues[i].dispatch(this.range)
     queues.length = 0
     this.journal.flush()
+    this.watchMemory()
     this.events.flushConnections()
+  }
+
+  private watchMemory(): void {
+    const { store } = this.journal
+    const { memoryLimit } = this.options
+    if (store.slabBytes > memoryLimit * PAGE_OUT_SHARE) store.pageOutTo(memoryLimit * PAGE_OUT_SHARE)
+    const isOver = store.slabBytes > memoryLimit * (this.isOverLimit ? UNBLOCK_SHARE : BLOCK_SHARE)
+    if (isOver === this.isOverLimit) return
+    this.isOverLimit = isOver
+    this.events.onMemory(isOver)
   }
 
   addDirty(queue: Queue): void {

@@ -73,7 +73,7 @@ export class CoreManagement implements Management {
     return {
       usedBytes,
       limitBytes: this.around.memoryLimit,
-      alarm: false,
+      alarm: this.core.isOverLimit,
       messageBytes: this.core.journal.store.slabBytes,
     }
   }

@@ -10,6 +10,8 @@ import {
   FrameParser,
   type FrameSink,
   M,
+  NO_METHOD,
+  ProtocolError,
   ReplyCode,
 } from '../../protocol'
 import type { ConnectionView } from '../core/core-api'
@@ -50,6 +52,7 @@ export class Connection implements ConnectionView, FrameSink {
   vhost!: Vhost
   declarations!: Declarations
   wantsCancelNotify = false
+  /** basic.qos changes consumers that are there, see Channel.onQos. */
   wantsLivePrefetch = false
   receivedBytes = 0
   sentBytes = 0
@@ -62,6 +65,9 @@ export class Connection implements ConnectionView, FrameSink {
   private lastReceivedMs: number
   private lastSentMs: number
   private isDirty = false
+  /** Has published, so that it is blocked when memory is short. */
+  private isPublisher = false
+  private wantsBlockedNotify = false
   private isParked = false
   private wasFull = false
   private isEnded = false
@@ -102,15 +108,31 @@ export class Connection implements ConnectionView, FrameSink {
       if (rest !== null && rest.length > 0) this.parser.push(rest)
     })
     this.keepBorrowed()
+    if (this.hub.core.isOverLimit) this.blockIfPublishing()
+  }
+
+  // -- memory ---------------------------------------------------------------------------------------------------------
+
+  blockIfPublishing(): void {
+    if (!this.isPublisher || this.state !== 'running') return
+    this.state = 'blocked'
+    this.socket.pause()
+    if (this.wantsBlockedNotify) this.write(encodeMethod('connection.blocked', 0, { reason: 'low on memory' }))
+  }
+
+  unblock(): void {
+    if (this.state !== 'blocked') return
+    this.state = 'running'
+    if (!this.isParked) this.socket.resume()
+    if (this.wantsBlockedNotify) this.write(encodeMethod('connection.unblocked', 0, {}))
   }
 
   /** Everything that can go wrong with a peer's bytes ends here, in one close frame of the right scope. */
-  private guard(work: () => void, channel: Channel | null = null): void {
+  private guard(work: () => void): void {
     try {
       work()
     } catch (error) {
-      if (error instanceof ChannelError && channel !== null) this.closeChannel(channel, error)
-      else if (error instanceof ConnectionError || error instanceof ChannelError) this.fail(error)
+      if (error instanceof ProtocolError) this.fail(error)
       else {
         this.hub.log.warn('Internal error', { connection: this.name, error: (error as Error).stack })
         this.fail(new ConnectionError(ReplyCode.INTERNAL_ERROR, 'internal error'))
@@ -130,43 +152,44 @@ export class Connection implements ConnectionView, FrameSink {
 
   onMethod(number: number, id: number, buf: Buffer, start: number, end: number): void {
     this.receivedFrames++
-    if (number === 0) {
-      this.onConnectionMethod(id, buf, start, end)
-      return
-    }
-    if (this.state === 'closing') return
     const channel = this.channels.get(number)
-    if (channel === undefined) {
-      this.openChannel(number, id, buf, start, end)
-      return
-    }
     try {
-      channel.onMethod(id, buf, start, end)
-      if (id === basicPublish) this.assembling = channel
+      if (channel === undefined) this.onOtherMethod(number, id, buf, start, end)
+      else if (this.state !== 'closing') {
+        channel.onMethod(id, buf, start, end)
+        if (id === basicPublish) this.onPublishBegun(channel)
+      }
     } catch (error) {
       this.onError(error, id, channel)
     }
   }
 
+  private onPublishBegun(channel: Channel): void {
+    this.assembling = channel
+    this.isPublisher = true
+  }
+
   onHeader(number: number, buf: Buffer, start: number, end: number): void {
     this.receivedFrames++
     if (this.state === 'closing') return
-    const channel = this.contentChannel(number)
+    const channel = this.channels.get(number)
     try {
+      if (channel === undefined) throw this.strayContent(number)
       channel.onHeader(buf, start, end)
     } catch (error) {
-      this.onError(error, M.basicPublish, channel)
+      this.onError(error, basicPublish, channel)
     }
   }
 
   onBody(number: number, buf: Buffer, start: number, end: number): void {
     this.receivedFrames++
     if (this.state === 'closing') return
-    const channel = this.contentChannel(number)
+    const channel = this.channels.get(number)
     try {
+      if (channel === undefined) throw this.strayContent(number)
       channel.onBody(buf, start, end)
     } catch (error) {
-      this.onError(error, M.basicPublish, channel)
+      this.onError(error, basicPublish, channel)
     }
   }
 
@@ -174,25 +197,28 @@ export class Connection implements ConnectionView, FrameSink {
     if (number !== 0) throw new ConnectionError(ReplyCode.FRAME_ERROR, 'heartbeat on a channel other than 0')
   }
 
-  private contentChannel(number: number): Channel {
-    const channel = this.channels.get(number)
-    if (channel !== undefined) return channel
-    if (number === 0 || this.state !== 'running') {
-      throw new ConnectionError(ReplyCode.UNEXPECTED_FRAME, 'expected method frame, got non method frame instead')
+  private strayContent(number: number): ConnectionError {
+    if (number === 0 || this.state === 'starting') {
+      return new ConnectionError(ReplyCode.UNEXPECTED_FRAME, 'expected method frame, got non method frame instead')
     }
-    throw new ConnectionError(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'")
+    return new ConnectionError(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'")
   }
 
-  private onError(error: unknown, methodId: number, channel: Channel): void {
-    if (error instanceof ChannelError || error instanceof ConnectionError) {
-      if (error.methodId === 0 && error.replyCode < ReplyCode.FRAME_ERROR) error.methodId = methodId
-      else if (error.methodId === 0 && !isFraming(error.replyCode)) error.methodId = methodId
-    }
-    if (error instanceof ChannelError) this.closeChannel(channel, error)
-    else throw error
+  /** Closes what the error is about. The rest of the chunk is still walked: the peer's answer may be in it. */
+  private onError(error: unknown, methodId: number, channel: Channel | undefined): void {
+    if (!(error instanceof ProtocolError) || isFraming(error.replyCode)) throw error
+    if (error.methodId === 0) error.methodId = methodId
+    else if (error.methodId === NO_METHOD) error.methodId = 0
+    if (error instanceof ChannelError && channel !== undefined) this.closeChannel(channel, error)
+    else this.fail(error)
   }
 
   // -- channel 0 ------------------------------------------------------------------------------------------------------
+
+  private onOtherMethod(number: number, id: number, buf: Buffer, start: number, end: number): void {
+    if (number === 0) this.onConnectionMethod(id, buf, start, end)
+    else if (this.state !== 'closing') this.openChannel(number, id, buf, start, end)
+  }
 
   private onConnectionMethod(id: number, buf: Buffer, start: number, end: number): void {
     if (this.state === 'closing') {
@@ -209,11 +235,15 @@ export class Connection implements ConnectionView, FrameSink {
     } else if (this.state === 'starting') this.handshake.onMethod(method)
     else if (method.name === 'connection.update-secret') this.write(encodeMethod('connection.update-secret-ok', 0, {}))
     else if (method.name === 'connection.blocked' || method.name === 'connection.unblocked') return
-    else throw new ConnectionError(ReplyCode.COMMAND_INVALID, `unexpected method ${method.name} on channel 0`, id)
+    else throw new ConnectionError(ReplyCode.CHANNEL_ERROR, 'unexpected method in connection state running')
   }
 
   /** The handshake is done. */
   start(session: Session, vhost: Vhost): void {
+    const { capabilities = {} } = this.clientProperties as { capabilities?: FieldTable }
+    this.wantsCancelNotify = capabilities.consumer_cancel_notify === true
+    this.wantsBlockedNotify = capabilities['connection.blocked'] === true
+    this.wantsLivePrefetch = this.clientProperties.product === 'py-amqp'
     this.session = session
     this.vhost = vhost
     this.declarations = new Declarations(vhost, session)
@@ -223,7 +253,7 @@ export class Connection implements ConnectionView, FrameSink {
   }
 
   private openChannel(number: number, id: number, buf: Buffer, start: number, end: number): void {
-    if (this.state !== 'running') throw new ConnectionError(ReplyCode.CHANNEL_ERROR, 'connection is not open', id)
+    if (this.state === 'starting') throw new ConnectionError(ReplyCode.CHANNEL_ERROR, 'connection is not open', id)
     if (id === M.channelCloseOk) return // answers a close that crossed ours
     if (id !== M.channelOpen) throw new ConnectionError(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'", id)
     decodeMethod(id, buf, start, end)
@@ -231,7 +261,7 @@ export class Connection implements ConnectionView, FrameSink {
       throw new ConnectionError(
         ReplyCode.NOT_ALLOWED,
         `number of channels opened (${this.channels.size}) has reached the negotiated channel_max (${this.channelMax})`,
-        id,
+        NO_METHOD,
       )
     }
     this.channels.set(number, new Channel(number, this))
@@ -342,7 +372,7 @@ export class Connection implements ConnectionView, FrameSink {
     this.isParked = false
     this.guard(() => this.parser.resume())
     this.keepBorrowed()
-    if (!this.isParked) this.socket.resume()
+    if (!this.isParked && this.state !== 'blocked') this.socket.resume()
   }
 
   // -- time -----------------------------------------------------------------------------------------------------------
@@ -377,7 +407,7 @@ export class Connection implements ConnectionView, FrameSink {
   }
 
   /** Says why, stops listening, and waits a little for close-ok. */
-  fail(error: ConnectionError | ChannelError): void {
+  fail(error: ProtocolError): void {
     if (this.isEnded || this.state === 'closing') return
     this.hub.log.warn('Closing connection', { connection: this.name, reply: error.text })
     this.release()
@@ -451,7 +481,7 @@ export class Connection implements ConnectionView, FrameSink {
   }
 }
 
-function closeArgs(error: ConnectionError | ChannelError) {
+function closeArgs(error: ProtocolError) {
   const classId = error.methodId >>> 16
   return { replyCode: error.replyCode, replyText: error.text, classId, methodId: error.methodId & 0xffff }
 }

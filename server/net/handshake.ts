@@ -6,6 +6,7 @@ import {
   decodeSasl,
   encodeMethod,
   type FieldTable,
+  NO_METHOD,
   PROTOCOL_HEADER,
   ReplyCode,
   saslMechanisms,
@@ -16,6 +17,15 @@ import type { Connection } from './connection'
 
 /** 0-9-1 §4.2.3: no peer may ask for frames smaller than this. */
 const FRAME_MAX_LEAST = 4096
+
+/** RabbitMQ's names of the states. */
+const STATE_NAMES: Record<Step, string> = {
+  header: 'starting',
+  'start-ok': 'starting',
+  'tune-ok': 'tuning',
+  open: 'opening',
+  done: 'running',
+}
 
 type Step = 'header' | 'start-ok' | 'tune-ok' | 'open' | 'done'
 
@@ -55,23 +65,21 @@ export class Handshake {
     else if (this.step === 'tune-ok' && method.name === 'connection.tune-ok') this.onTuneOk(method.args)
     else if (this.step === 'open' && method.name === 'connection.open') this.onOpen(method.args.virtualHost)
     else {
-      throw new ConnectionError(
-        ReplyCode.COMMAND_INVALID,
-        `unexpected method ${method.name} while waiting for ${this.step}`,
-        method.id,
-      )
+      const state = STATE_NAMES[this.step]
+      throw new ConnectionError(ReplyCode.CHANNEL_ERROR, `unexpected method in connection state ${state}`)
     }
   }
 
   private sendStart(): void {
     const { identity } = this.connection.hub
     const serverProperties: FieldTable = {
-      // What RabbitMQ lists besides (connection.blocked, consumer_priorities, direct_reply_to) follows when it works.
+      // What RabbitMQ lists besides (consumer_priorities, direct_reply_to) follows when it works.
       capabilities: {
         publisher_confirms: true,
         exchange_exchange_bindings: true,
         'basic.nack': true,
         consumer_cancel_notify: true,
+        'connection.blocked': true,
         authentication_failure_close: true,
         per_consumer_qos: true,
       },
@@ -105,9 +113,6 @@ export class Handshake {
       this.refuseLogin(login?.user ?? '', args)
       return
     }
-    const capabilities = (args.clientProperties.capabilities ?? {}) as FieldTable
-    connection.wantsCancelNotify = capabilities.consumer_cancel_notify === true
-    connection.wantsLivePrefetch = args.clientProperties.product === 'py-amqp'
     const { channelMax, frameMax, heartbeatSeconds } = hub.limits
     this.step = 'tune-ok'
     connection.write(encodeMethod('connection.tune', 0, { channelMax, frameMax, heartbeat: heartbeatSeconds }))
@@ -125,6 +130,7 @@ export class Handshake {
     throw new ConnectionError(
       ReplyCode.ACCESS_REFUSED,
       `Login was refused using authentication mechanism ${args.mechanism}. For details see the broker logfile.`,
+      NO_METHOD,
     )
   }
 

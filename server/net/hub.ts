@@ -87,6 +87,19 @@ export class Hub implements TurnEvents {
     connections.length = 0
   }
 
+  // -- memory ---------------------------------------------------------------------------------------------------------
+
+  /** Connections that publish are told and read no more, until there is room again. RabbitMQ docs "Blocked Connection". */
+  onMemory(isOverLimit: boolean): void {
+    this.log.warn(
+      isOverLimit ? 'Memory limit reached: publishers are blocked' : 'Below the memory limit: publishers go on',
+    )
+    for (const connection of this.connections.values()) {
+      if (isOverLimit) connection.blockIfPublishing()
+      else connection.unblock()
+    }
+  }
+
   // -- waiting for bytes that left memory -----------------------------------------------------------------------------
 
   whenLoaded(callback: () => void): void {
@@ -122,6 +135,7 @@ export class Hub implements TurnEvents {
   private readonly onBeat = (): void => {
     this.beat = this.open.size > 0 ? this.clock.after(BEAT_MS, this.onBeat) : null
     const now = this.clock.now()
+    if (this.core.isOverLimit) this.core.requestTurn()
     for (const connection of this.open) connection.onBeat(now)
   }
 

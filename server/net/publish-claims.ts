@@ -26,7 +26,7 @@ function check(m: IncomingMessage, user: string): void {
 }
 
 function checkExpiration(text: string): void {
-  const [, digits = '', rest = ''] = /^([+-]?\d*)([^]*)$/.exec(text) as RegExpExecArray
+  const [, digits = '', rest = ''] = /^([+-]?\d*)([\s\S]*)$/.exec(text) as RegExpExecArray
   if (!/\d/.test(digits)) throw refused(`invalid expiration '${text}': no_integer`)
   if (rest !== '') throw refused(`invalid expiration '${text}': {leftover_string,"${rest}"}`)
   if (Number(digits) < 0) throw refused(`invalid expiration '${text}': {value_negative,${Number(digits)}}`)
