@@ -1,7 +1,7 @@
 """Settings of a small web shop that does its slow work in Celery.
 
 What differs between machines comes from the environment:
-SHOP_DATA        directory for the database, uploads, mails and task results (default: ./var)
+SHOP_DATA        directory for the database, uploads, mails and task results (default: ./data)
 SHOP_BROKER_URL  the message broker (default: a Leveret on this machine)
 SHOP_QUEUE       name of the main task queue and of its exchange (default: shop)
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from kombu import Exchange, Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(os.environ.get('SHOP_DATA', BASE_DIR / 'var'))
+DATA_DIR = Path(os.environ.get('SHOP_DATA', BASE_DIR / 'data'))
 
 SECRET_KEY = os.environ.get('SHOP_SECRET_KEY', 'only-for-trying-out')
 DEBUG = False
