@@ -116,7 +116,7 @@ export class Journal {
 
   enqueue(ticket: Ticket): void {
     this.pending.add(ticket)
-    this.wasTouched = true
+    this.touch()
   }
 
   /** The message is gone from this queue for good. `queueId` is 0 for a queue that is not durable. */
@@ -132,19 +132,19 @@ export class Journal {
   define(change: DefinitionChange): void {
     if (this.isRestoring) return
     this.definitions.push(change)
-    this.wasTouched = true
+    this.touch()
   }
 
   /** Delivered before and waiting again; recorded by a clean stop so that `redelivered` stays true and exact. */
   returned(queueId: number, ticket: Ticket): void {
     this.settles.returned(queueId, ticket, 1)
-    this.wasTouched = true
+    this.touch()
   }
 
   /** Everything up to this ticket may have been delivered before; recorded by a clean stop, as `returned`. */
   deliveredUpTo(queueId: number, ticket: Ticket): void {
     this.settles.deliveredUpTo(queueId, ticket)
-    this.wasTouched = true
+    this.touch()
   }
 
   // -- the end of a turn ----------------------------------------------------------------------------------------------
@@ -254,10 +254,11 @@ export class Journal {
     if (logRefs[index] === 0) return // transient message in a durable queue
     const left = --logRefs[index]
     if (left !== 0) segment.markSettled(queueId, index)
-    else if (this.isPending(ticket)) return // never written: nothing to take back
+    else if (this.isPending(ticket))
+      return // never written: nothing to take back
     else this.rows.onSettled(segment, index)
     this.settles.settle(queueId, ticket)
-    if (this.settles.length > SETTLE_BYTES_MAX) this.wasTouched = true
+    if (this.settles.length > SETTLE_BYTES_MAX) this.touch()
     else if (!this.isSettleRequested) {
       this.isSettleRequested = true
       this.events.requestSettle(SETTLE_DELAY_MS)
@@ -358,7 +359,9 @@ export class Journal {
     this.events.requestTurn()
   }
 
+  /** Somebody waits, or will be glad of it: no client need say anything more for the end of this turn to come. */
   private touch(): void {
+    if (this.wasTouched) return // asked for already, or the commit in flight asks when it ends
     this.wasTouched = true
     this.events.requestTurn()
   }
