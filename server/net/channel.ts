@@ -101,8 +101,6 @@ export class Channel implements ChannelView, ConsumerSink {
         this.release()
         this.reply('channel.close-ok', {})
         return this.connection.removeChannel(this)
-      case 'channel.close-ok':
-        return
       case 'exchange.declare':
         return this.onExchangeDeclare(method.args)
       case 'exchange.delete':
