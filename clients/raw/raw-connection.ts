@@ -56,6 +56,7 @@ export class RawConnection {
   private readonly parser = new FrameParser(this.sink(), 0xffffffff)
   private held: Buffer[] | null = null
   private endReason: string | null = null
+  private roundTripChannel: RawChannel | null = null
   private rawReader: ((bytes: Buffer) => void) | null = null
 
   private constructor(
@@ -117,11 +118,23 @@ export class RawConnection {
 
   /** Everything sent by `action` leaves in one write. */
   inOneWrite(action: () => void): void {
+    this.socket.write(this.gather(action))
+  }
+
+  /** What `action` sends, unsent. */
+  gather(action: () => void): Buffer {
     this.held = []
-    action()
-    const bytes = Buffer.concat(this.held)
-    this.held = null
-    this.socket.write(bytes)
+    try {
+      action()
+      return Buffer.concat(this.held)
+    } finally {
+      this.held = null
+    }
+  }
+
+  /** Everything written so far has left this process: the next write arrives as a chunk of its own, most likely. */
+  written(): Promise<void> {
+    return new Promise((resolve) => this.socket.write('', () => resolve()))
   }
 
   /** Nothing is read until `resume`: the peer's writes fill up its buffers. */
@@ -242,6 +255,12 @@ export class RawConnection {
     return channel
   }
 
+  /** Everything sent before has been read by the server, on whatever channel. Opens a channel for it, once. */
+  async roundTrip(): Promise<void> {
+    this.roundTripChannel ??= await this.openChannel(this.tuned.channelMax)
+    await this.roundTripChannel.call('channel.flow', { active: true })
+  }
+
   /** In good order where the peer still answers; by force otherwise. Never fails. */
   async close(waitMs = 2000): Promise<void> {
     if (!this.isClosed) {
@@ -261,8 +280,16 @@ export class RawConnection {
   // -- inside ---------------------------------------------------------------------------------------------------------
 
   private onData(chunk: Buffer): void {
-    if (this.rawReader) this.rawReader(chunk)
-    else this.parser.push(chunk)
+    if (this.rawReader) {
+      this.rawReader(chunk)
+      return
+    }
+    try {
+      this.parser.push(chunk)
+    } catch (error) {
+      this.end(`what the server sent cannot be read: ${(error as Error).message}`)
+      this.socket.destroy()
+    }
   }
 
   /** Frames as they come; their bytes are copied, since the parser's ranges live for one call only. */

@@ -57,9 +57,10 @@ export async function perform(channel: RawChannel, calls: Call[]): Promise<void>
   }
 }
 
-function send(channel: RawChannel, [method, args = {}, properties = {}]: Call): void {
+/** basic.publish with its content. */
+export function send(channel: RawChannel, [method, args = {}, properties = {}]: Call): void {
   if (method === 'basic.publish') channel.publish(args as Partial<MethodArgs<'basic.publish'>>, 'body', properties)
-  else channel.send<MethodName>(method, args as Partial<MethodArgs<MethodName>>)
+  else channel.send<MethodName>(method, args)
 }
 
 function fillIn(value: unknown, names: Record<string, string>): unknown {
