@@ -79,10 +79,9 @@ export class Vhost implements VhostView, VhostContext {
   publish(session: Session | null, m: IncomingMessage): typeof UNROUTABLE | typeof ROUTED | typeof LOGGED {
     const route = this.router.route(m)
     const { exchange, queues, logIds } = route
-    if (session !== null) session.authorizePublish(exchange.name)
+    if (session !== null) this.checkPublish(session, exchange)
     this.counters.publish++
     this.surroundings.counters.publish++
-    if (exchange.internal && session !== null) throw this.internalExchange(exchange)
     exchange.publishIn++
     const count = queues.length
     if (count === 0) return UNROUTABLE
@@ -100,9 +99,16 @@ export class Vhost implements VhostView, VhostContext {
     return isLogged ? LOGGED : ROUTED
   }
 
-  private internalExchange(exchange: Exchange): ChannelError {
+  private checkPublish(session: Session, exchange: Exchange): void {
+    session.authorizePublish(exchange.name)
+    if (!exchange.internal) return
     const text = `cannot publish to internal exchange '${exchange.name}' in vhost '${this.name}'`
-    return new ChannelError(ReplyCode.ACCESS_REFUSED, text)
+    throw new ChannelError(ReplyCode.ACCESS_REFUSED, text)
+  }
+
+  /** Refuses as `publish` would, for a transaction that publishes at its commit. */
+  refusePublish(session: Session, m: IncomingMessage): void {
+    this.checkPublish(session, this.router.route(m).exchange)
   }
 
   // -- context of its queues ------------------------------------------------------------------------------------------

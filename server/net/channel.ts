@@ -169,7 +169,7 @@ export class Channel implements ChannelView, ConsumerSink {
   private publish(): void {
     checkClaims(this.assembly, this.connection.user)
     if (this.tx !== null) {
-      this.connection.vhost.router.route(this.assembly) // a missing exchange is refused now, not at commit
+      this.connection.vhost.refusePublish(this.connection.session, this.assembly)
       this.tx.addPublish(this.assembly)
       return
     }
@@ -196,6 +196,7 @@ export class Channel implements ChannelView, ConsumerSink {
     if (!mandatory) return
     writeReturn(out, this.number, this.connection.frameMax, message)
     this.connection.markDirty()
+    this.connection.holdWhileFull()
   }
 
   /** Writes the confirms that are due. true: none is left waiting. */
@@ -350,7 +351,7 @@ export class Channel implements ChannelView, ConsumerSink {
     const range = hub.range
     const taken = queue.take(noAck, range)
     if (taken === 'loading') {
-      this.connection.parkUntilLoaded(() => this.onGet(queueName, noAck))
+      this.connection.parkUntilLoaded(this, () => this.onGet(queueName, noAck))
       return
     }
     if (taken === 'empty') {
@@ -371,6 +372,7 @@ export class Channel implements ChannelView, ConsumerSink {
       this.unacked.push(tag, taken.ticket, queue, taken.bodyBytes)
     }
     this.connection.markDirty()
+    this.connection.holdWhileFull()
   }
 
   private onRecover(requeue: boolean): void {

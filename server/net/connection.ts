@@ -27,6 +27,8 @@ import { OutBuffer } from './out-buffer'
 const TURN_BYTES_MAX = 256 * 1024
 /** Written and not taken by the kernel: the peer is slow, its consumers wait. */
 const PENDING_BYTES_MAX = 512 * 1024
+/** Replies with messages (get, return) written and not taken: nothing more is read from the peer. */
+const HOLD_BYTES = 4 * 1024 * 1024
 /** How long a peer may take to answer connection.close. */
 const CLOSE_OK_MS = 5000
 const { basicPublish } = M
@@ -69,6 +71,8 @@ export class Connection implements ConnectionView, FrameSink {
   private isPublisher = false
   private wantsBlockedNotify = false
   private isParked = false
+  /** Parked until the peer takes what was written. */
+  private isHeld = false
   private wasFull = false
   private isEnded = false
   private closingSinceMs = 0
@@ -102,7 +106,7 @@ export class Connection implements ConnectionView, FrameSink {
 
   private onData(chunk: Buffer): void {
     this.receivedBytes += chunk.length
-    this.lastReceivedMs = this.hub.core.now
+    this.lastReceivedMs = this.hub.now
     this.guard(() => {
       const rest = this.handshake.isHeaderDue ? this.handshake.onHeaderBytes(chunk) : chunk
       if (rest !== null && rest.length > 0) this.parser.push(rest)
@@ -315,7 +319,7 @@ export class Connection implements ConnectionView, FrameSink {
     }
     this.sentBytes += length
     this.pendingBytes += length
-    this.lastSentMs = this.hub.core.now
+    this.lastSentMs = this.hub.now
     this.written.push(block)
     this.socket.write(block.subarray(0, length), this.onWritten)
     this.sizes.push(length)
@@ -329,6 +333,10 @@ export class Connection implements ConnectionView, FrameSink {
     this.pendingBytes -= this.sizes.shift() ?? 0
     this.hub.pool.give(block)
     if (this.wasFull) this.wakeConsumers()
+    if (this.isHeld && this.pendingBytes < PENDING_BYTES_MAX) {
+      this.isHeld = false
+      if (this.state !== 'closing') this.unpark()
+    }
   }
 
   private wakeConsumers(): void {
@@ -341,7 +349,7 @@ export class Connection implements ConnectionView, FrameSink {
   replyWhenDurable(frame: Buffer): void {
     this.park()
     const done = () => {
-      if (this.isEnded) return
+      if (this.isEnded || this.state === 'closing') return
       this.write(frame)
       this.unpark()
     }
@@ -352,14 +360,26 @@ export class Connection implements ConnectionView, FrameSink {
     this.hub.core.journal.whenDurable().then(done, failed)
   }
 
-  parkUntilLoaded(retry: () => void): void {
+  /** For basic.get of a message whose bytes are on disk. */
+  parkUntilLoaded(channel: Channel, retry: () => void): void {
     this.park()
     this.hub.whenLoaded(() => {
-      if (this.isEnded) return
+      if (this.isEnded || this.state === 'closing') return
       this.isParked = false
-      this.guard(retry)
+      try {
+        retry()
+      } catch (error) {
+        this.guard(() => this.onError(error, M.basicGet, channel))
+      }
       if (!this.isParked) this.unpark()
     })
+  }
+
+  /** A peer that asks for more than it takes is not read from until it has taken it. For replies that carry messages. */
+  holdWhileFull(): void {
+    if (this.out.length + this.pendingBytes < HOLD_BYTES || this.isParked) return
+    this.isHeld = true
+    this.park()
   }
 
   private park(): void {
