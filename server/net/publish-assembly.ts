@@ -4,7 +4,7 @@
 // Straight from their modules: what index.ts passes on costs a getter a call, 3 % of the per-message lane.
 import { type PublishArgs, readPublish } from '../../protocol/basic-codec'
 import { ReplyCode } from '../../protocol/constants'
-import { ChannelError, ConnectionError } from '../../protocol/errors'
+import { ChannelError, ConnectionError, NO_METHOD } from '../../protocol/errors'
 import { validateProperties } from '../../protocol/properties'
 import { M } from '../../protocol/spec'
 import type { IncomingMessage } from '../../storage/message-store'
@@ -162,5 +162,6 @@ function unexpected(expecting: Expecting, got: 'method' | 'header' | 'body'): Co
     [Expecting.Header]: 'expected content header for class 60, got non content header frame instead',
     [Expecting.Body]: 'expected content body, got non content body frame instead',
   }
-  return new ConnectionError(ReplyCode.UNEXPECTED_FRAME, texts[expecting])
+  const methodId = expecting === Expecting.Method ? NO_METHOD : M.basicPublish
+  return new ConnectionError(ReplyCode.UNEXPECTED_FRAME, texts[expecting], methodId)
 }
