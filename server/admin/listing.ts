@@ -32,18 +32,18 @@ export async function sendList<K>(call: Call, list: List<K>, slices: Slices): Pr
   await slices.next()
   const keys = await collect(list.keys, slices, list.accepts)
   const chosen = paging === null ? keys : await filtered(call, list, keys, slices)
-  const items = await sorted(call, list, chosen, slices)
-  if (paging === null) return send(call, items, slices, '[', ']')
-  const page = cut(paging, items)
+  const inOrder = await sorted(call, list, chosen, slices)
+  if (paging === null) return send(call, list, inOrder, slices, '[', ']')
+  const page = cut(paging, inOrder)
   const counts = {
-    filtered_count: items.length,
+    filtered_count: inOrder.length,
     item_count: page.length,
     page: paging.page,
-    page_count: Math.ceil(items.length / paging.size),
+    page_count: Math.ceil(inOrder.length / paging.size),
     page_size: paging.size,
     total_count: keys.length,
   }
-  return send(call, page, slices, `${JSON.stringify(counts).slice(0, -1)},"items":[`, ']}')
+  return send(call, list, page, slices, `${JSON.stringify(counts).slice(0, -1)},"items":[`, ']}')
 }
 
 // -- which ------------------------------------------------------------------------------------------------------------
@@ -88,30 +88,24 @@ async function filtered<K>({ query }: Call, list: List<K>, keys: K[], slices: Sl
 
 // -- in which order ---------------------------------------------------------------------------------------------------
 
-/** Not looked up yet, unless the order depends on what is found. */
-type Entry = () => Item | null
+/** By the list's own order, or by a column. An item is built for its value and let go: ten thousand items kept until they
+ *  are sent cost a garbage collection longer than a message may wait. */
+async function sorted<K>({ query }: Call, list: List<K>, keys: K[], slices: Slices): Promise<K[]> {
+  const inOrder = query.sort
+    ? await sortedBy(query.sort.split('.'), list, keys, slices)
+    : await sortInSlices(keys, (a, b) => list.compare(a, b), slices)
+  return query.sort_reverse === 'true' ? inOrder.reverse() : inOrder
+}
 
-async function sorted<K>({ query }: Call, list: List<K>, keys: K[], slices: Slices): Promise<Entry[]> {
-  const isReversed = query.sort_reverse === 'true'
-  if (!query.sort) {
-    const inOrder = await sortInSlices(keys, (a, b) => list.compare(a, b), slices)
-    const entries = inOrder.map((key) => () => list.item(key))
-    return isReversed ? entries.reverse() : entries
-  }
-  const path = query.sort.split('.')
-  const built: { item: Item; value: unknown }[] = []
+async function sortedBy<K>(path: readonly string[], list: List<K>, keys: K[], slices: Slices): Promise<K[]> {
+  const valued: { key: K; value: unknown }[] = []
   for (const key of keys) {
     const item = list.item(key)
-    if (item !== null) built.push({ item, value: valueAt(item, path) })
+    if (item !== null) valued.push({ key, value: valueAt(item, path) })
     if (slices.isOver) await slices.next()
   }
-  const inOrder = await sortInSlices(built, (a, b) => compareValues(a.value, b.value), slices)
-  const entries = inOrder.map(
-    ({ item }) =>
-      () =>
-        item,
-  )
-  return isReversed ? entries.reverse() : entries
+  const inOrder = await sortInSlices(valued, (a, b) => compareValues(a.value, b.value), slices)
+  return inOrder.map(({ key }) => key)
 }
 
 /** Numbers before texts, nothing before both. */
@@ -141,24 +135,29 @@ function valueAt(item: Item, path: readonly string[]): unknown {
 
 // -- sent how ---------------------------------------------------------------------------------------------------------
 
-function send(call: Call, entries: Entry[], slices: Slices, before: string, after: string): unknown {
+function send<K>(call: Call, list: List<K>, keys: K[], slices: Slices, before: string, after: string): unknown {
   const pick = columnsOf(call)
   call.reply.header('content-type', 'application/json')
-  if (entries.length > SHORT) return Readable.from(chunks(entries, pick, slices, before, after), { objectMode: false })
-  const items = entries.map((entry) => entry()).filter((item) => item !== null)
-  return before + items.map((item) => JSON.stringify(pick(item))).join(',') + after
+  const texts = textsOf(list, keys, pick)
+  if (keys.length <= SHORT) return before + [...texts].join(',') + after
+  return Readable.from(chunks(texts, slices, before, after), { objectMode: false })
 }
 
-async function* chunks(entries: Entry[], pick: (item: Item) => Item, slices: Slices, before: string, after: string) {
+/** Objects that have gone are left out. */
+function* textsOf<K>(list: List<K>, keys: K[], pick: (item: Item) => Item): Iterable<string> {
+  for (const key of keys) {
+    const item = list.item(key)
+    if (item !== null) yield JSON.stringify(pick(item))
+  }
+}
+
+async function* chunks(texts: Iterable<string>, slices: Slices, before: string, after: string) {
   let chunk = before
   let separator = ''
   await slices.next()
-  for (const entry of entries) {
-    const item = entry()
-    if (item !== null) {
-      chunk += separator + JSON.stringify(pick(item))
-      separator = ','
-    }
+  for (const text of texts) {
+    chunk += separator + text
+    separator = ','
     if (chunk.length < CHUNK_CHARS && !slices.isOver) continue
     yield chunk
     chunk = ''

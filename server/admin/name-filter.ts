@@ -6,11 +6,11 @@ import { badRequest } from './problem'
 import type { Slices } from './slices'
 
 const PATTERN_CHARS_MAX = 1000
-const BATCH = 500
+const BATCH = 100
 /** One batch; when it is over, the batch was too big, or the machine busy: smaller ones follow. */
-const BATCH_MS = 8
+const BATCH_MS = 5
 /** What batches that were stopped may cost a request together. */
-const WASTE_MS_MAX = 200
+const WASTE_MS_MAX = 60
 
 /** Which of `names` match, by index. Case does not count, as in RabbitMQ. */
 export async function matching(names: readonly string[], name: string, isRegex: boolean, slices: Slices) {
