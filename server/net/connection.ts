@@ -21,14 +21,9 @@ import type { Vhost } from '../core/vhost'
 import { Channel } from './channel'
 import { Handshake } from './handshake'
 import type { Hub } from './hub'
-import { OutBuffer } from './out-buffer'
+import type { OutBuffer } from './out-buffer'
+import { Outlet } from './outlet'
 
-/** Written per turn before consumers wait for the next one: other connections want to be served too. */
-const TURN_BYTES_MAX = 256 * 1024
-/** Written and not taken by the kernel: the peer is slow, its consumers wait. */
-const PENDING_BYTES_MAX = 512 * 1024
-/** Replies with messages (get, return) written and not taken: nothing more is read from the peer. */
-const HOLD_BYTES = 4 * 1024 * 1024
 /** How long a peer may take to answer connection.close. */
 const CLOSE_OK_MS = 5000
 const { basicPublish } = M
@@ -42,7 +37,7 @@ export class Connection implements ConnectionView, FrameSink {
   readonly peerPort: number
   readonly connectedAtMs: number
   readonly channels = new Map<number, Channel>()
-  readonly out: OutBuffer
+  private readonly outlet: Outlet
   readonly parser: FrameParser
   state: 'starting' | 'running' | 'blocked' | 'closing' = 'starting'
   authMechanism = ''
@@ -57,24 +52,18 @@ export class Connection implements ConnectionView, FrameSink {
   /** basic.qos changes consumers that are there, see Channel.onQos. */
   wantsLivePrefetch = false
   receivedBytes = 0
-  sentBytes = 0
   receivedFrames = 0
-  sentFrames = 0
-  pendingBytes = 0
   private readonly handshake: Handshake
-  /** Blocks handed to the socket, oldest first, to be pooled again when it is done with them. */
-  private readonly written: Buffer[] = []
   private lastReceivedMs: number
   private lastSentMs: number
-  private isDirty = false
+  /** Sent by the time of the last beat. */
+  private sentBytesSeen = 0
   /** Has published, so that it is blocked when memory is short. */
   private isPublisher = false
   private wantsBlockedNotify = false
   private isParked = false
   /** Parked until the peer takes what was written. */
   private isHeld = false
-  private wasFull = false
-  private isEnded = false
   private closingSinceMs = 0
 
   constructor(
@@ -91,7 +80,7 @@ export class Connection implements ConnectionView, FrameSink {
     this.lastSentMs = this.connectedAtMs
     this.channelMax = hub.limits.channelMax
     this.frameMax = hub.limits.frameMax
-    this.out = new OutBuffer(hub.pool)
+    this.outlet = new Outlet(socket, hub.pool, { onDirty: () => hub.addDirty(this), onRoom: () => this.onRoom() })
     this.parser = new FrameParser(this, hub.limits.frameMax)
     this.handshake = new Handshake(this)
     hub.add(this)
@@ -290,58 +279,32 @@ export class Connection implements ConnectionView, FrameSink {
   // -- out ------------------------------------------------------------------------------------------------------------
 
   get isWritable(): boolean {
-    if (this.out.length < TURN_BYTES_MAX && this.pendingBytes < PENDING_BYTES_MAX && !this.isEnded) return true
-    this.wasFull = true
-    return false
+    return this.outlet.isWritable
   }
 
-  write(frame: Uint8Array): void {
-    this.out.append(frame)
-    this.markDirty()
+  /** Where frames are written to; markDirty says that one was. */
+  get out(): OutBuffer {
+    return this.outlet.out
   }
 
   markDirty(): void {
-    this.sentFrames++
-    if (this.isDirty) return
-    this.isDirty = true
-    this.hub.addDirty(this)
+    this.outlet.markDirty()
   }
 
-  /** One socket write for everything this turn produced. Called by the hub. */
+  write(frame: Uint8Array): void {
+    this.outlet.write(frame)
+  }
+
+  /** The end of a turn. Called by the hub. */
   flush(): void {
-    this.isDirty = false
-    const length = this.out.length
-    if (length === 0) return
-    const block = this.out.take()
-    if (this.isEnded) {
-      this.hub.pool.give(block)
-      return
-    }
-    this.sentBytes += length
-    this.pendingBytes += length
-    this.lastSentMs = this.hub.now
-    this.written.push(block)
-    this.socket.write(block.subarray(0, length), this.onWritten)
-    this.sizes.push(length)
-    if (this.wasFull && this.pendingBytes < PENDING_BYTES_MAX) this.wakeConsumers()
-  }
-  private readonly sizes: number[] = []
-
-  private readonly onWritten = (): void => {
-    const block = this.written.shift()
-    if (block === undefined) return
-    this.pendingBytes -= this.sizes.shift() ?? 0
-    this.hub.pool.give(block)
-    if (this.wasFull) this.wakeConsumers()
-    if (this.isHeld && this.pendingBytes < PENDING_BYTES_MAX) {
-      this.isHeld = false
-      if (this.state !== 'closing') this.unpark()
-    }
+    this.outlet.flush()
   }
 
-  private wakeConsumers(): void {
-    this.wasFull = false
+  private onRoom(): void {
     for (const channel of this.channels.values()) channel.wakeConsumers()
+    if (!this.isHeld) return
+    this.isHeld = false
+    if (this.state !== 'closing') this.unpark()
   }
 
   /** Sends `frame` once everything done so far is durable. Until then nothing more is read from this connection, so that
@@ -349,7 +312,7 @@ export class Connection implements ConnectionView, FrameSink {
   replyWhenDurable(frame: Buffer): void {
     this.park()
     const done = () => {
-      if (this.isEnded || this.state === 'closing') return
+      if (this.outlet.isEnded || this.state === 'closing') return
       this.write(frame)
       this.unpark()
     }
@@ -364,7 +327,7 @@ export class Connection implements ConnectionView, FrameSink {
   parkUntilLoaded(channel: Channel, retry: () => void): void {
     this.park()
     this.hub.whenLoaded(() => {
-      if (this.isEnded || this.state === 'closing') return
+      if (this.outlet.isEnded || this.state === 'closing') return
       this.isParked = false
       try {
         retry()
@@ -377,7 +340,7 @@ export class Connection implements ConnectionView, FrameSink {
 
   /** A peer that asks for more than it takes is not read from until it has taken it. For replies that carry messages. */
   holdWhileFull(): void {
-    if (this.out.length + this.pendingBytes < HOLD_BYTES || this.isParked) return
+    if (this.isParked || !this.outlet.isOverfull) return
     this.isHeld = true
     this.park()
   }
@@ -404,20 +367,21 @@ export class Connection implements ConnectionView, FrameSink {
       this.hub.log.warn('Handshake not finished in time', { connection: this.name })
       this.destroy()
     } else if (this.state === 'closing' && now - this.closingSinceMs > CLOSE_OK_MS) this.destroy()
-    else if (this.state === 'running' && this.heartbeatSeconds > 0) this.beat(now, this.heartbeatSeconds * 1000)
+    else if (this.state !== 'starting' && this.heartbeatSeconds > 0) this.beat(now, this.heartbeatSeconds * 1000)
   }
 
   private beat(now: number, intervalMs: number): void {
-    if (now - this.lastReceivedMs > intervalMs * 2 && !this.isParked) {
+    if (this.outlet.sentBytes !== this.sentBytesSeen) this.lastSentMs = now
+    this.sentBytesSeen = this.outlet.sentBytes
+    // Who is not read from cannot be heard.
+    if (this.isParked || this.state === 'blocked') this.lastReceivedMs = now
+    if (now - this.lastReceivedMs > intervalMs * 2) {
       this.hub.log.warn('Missed heartbeats from client', {
         connection: this.name,
         timeoutSeconds: this.heartbeatSeconds,
       })
       this.destroy()
-    } else if (now - this.lastSentMs >= intervalMs / 2) {
-      this.out.append(HEARTBEAT_FRAME)
-      this.markDirty()
-    }
+    } else if (now - this.lastSentMs >= intervalMs / 2) this.write(HEARTBEAT_FRAME)
   }
 
   // -- the end --------------------------------------------------------------------------------------------------------
@@ -428,7 +392,7 @@ export class Connection implements ConnectionView, FrameSink {
 
   /** Says why, stops listening, and waits a little for close-ok. */
   fail(error: ProtocolError): void {
-    if (this.isEnded || this.state === 'closing') return
+    if (this.outlet.isEnded || this.state === 'closing') return
     this.hub.log.warn('Closing connection', { connection: this.name, reply: error.text })
     this.release()
     this.state = 'closing'
@@ -446,8 +410,7 @@ export class Connection implements ConnectionView, FrameSink {
     this.state = 'closing'
     this.closingSinceMs = this.hub.clock.now()
     this.parser.stop()
-    if (bytes.length > 0) this.out.append(bytes)
-    this.flush()
+    if (bytes.length > 0) this.write(bytes)
     this.end()
   }
 
@@ -457,16 +420,12 @@ export class Connection implements ConnectionView, FrameSink {
   }
 
   end(): void {
-    if (this.isEnded) return
-    this.flush()
-    this.isEnded = true
-    this.socket.end()
+    if (!this.outlet.isEnded) this.outlet.end()
     // A peer that never closes its side is cut off by onBeat.
   }
 
   destroy(): void {
-    this.isEnded = true
-    this.socket.destroy()
+    this.outlet.destroy()
   }
 
   private onPeerEnded(): void {
@@ -474,7 +433,7 @@ export class Connection implements ConnectionView, FrameSink {
   }
 
   private onSocketClosed(): void {
-    this.isEnded = true
+    this.outlet.isEnded = true
     const wasRunning = this.hub.connections.get(this.name) === this
     this.release()
     this.state = 'closing'
@@ -493,6 +452,15 @@ export class Connection implements ConnectionView, FrameSink {
     for (const queue of [...this.session.exclusiveQueues]) this.vhost.removeQueue(queue)
   }
 
+  get sentBytes(): number {
+    return this.outlet.sentBytes
+  }
+  get sentFrames(): number {
+    return this.outlet.sentFrames
+  }
+  get pendingBytes(): number {
+    return this.outlet.pendingBytes
+  }
   get vhostName(): string {
     return this.vhost?.name ?? ''
   }
