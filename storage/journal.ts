@@ -11,6 +11,7 @@ import type { LogBackend, LogEntry } from './log-backend'
 import { LogRows } from './log-rows'
 import { MessageStore, type Ticket } from './message-store'
 import { loadSegment } from './page-in'
+import { PendingMessages } from './pending-messages'
 import { SEGMENT_TICKETS, type Segment, storedBodyLength } from './segment'
 
 export interface JournalEvents {
@@ -31,50 +32,6 @@ export interface JournalEvents {
 const SETTLE_DELAY_MS = 5
 /** But no more than this many bytes of records wait. */
 const SETTLE_BYTES_MAX = 64 * 1024
-
-/** Tickets that go into the next batch, with their durable queues. */
-class PendingMessages {
-  tickets = new Float64Array(256)
-  ends = new Int32Array(256) // end of the ticket's queue ids in `queueIds`
-  queueIds = new Int32Array(256)
-  count = 0
-  ids = 0
-
-  addQueue(id: number): void {
-    if (this.ids === this.queueIds.length) this.queueIds = doubledInts(this.queueIds)
-    this.queueIds[this.ids++] = id
-  }
-
-  /** Closes the message whose queues were added. */
-  add(ticket: Ticket): void {
-    if (this.count === this.tickets.length) {
-      const larger = new Float64Array(this.count * 2)
-      larger.set(this.tickets)
-      this.tickets = larger
-      this.ends = doubledInts(this.ends)
-    }
-    this.tickets[this.count] = ticket
-    this.ends[this.count++] = this.ids
-  }
-
-  clear(): void {
-    if (this.tickets.length > 65536) {
-      this.tickets = new Float64Array(256)
-      this.ends = new Int32Array(256)
-      this.queueIds = new Int32Array(256)
-    }
-    this.count = 0
-    this.ids = 0
-  }
-
-  append(other: PendingMessages): void {
-    let id = 0
-    for (let i = 0; i < other.count; i++) {
-      while (id < other.ends[i]) this.addQueue(other.queueIds[id++])
-      this.add(other.tickets[i])
-    }
-  }
-}
 
 export class Journal {
   readonly store = new MessageStore()
@@ -398,10 +355,4 @@ export class Journal {
     this.idleWaiters = []
     for (const wake of waiters) wake()
   }
-}
-
-function doubledInts(from: Int32Array): Int32Array<ArrayBuffer> {
-  const to = new Int32Array(from.length * 2)
-  to.set(from)
-  return to
 }
