@@ -88,15 +88,15 @@ async function filtered<K>({ query }: Call, list: List<K>, keys: K[], slices: Sl
 
 // -- in which order ---------------------------------------------------------------------------------------------------
 
-/** By the list's own order, or by a column. An item is built for its value and let go: ten thousand items kept until they
- *  are sent cost a garbage collection longer than a message may wait. */
+/** By the list's own order; where a column is named, that decides between equals. */
 async function sorted<K>({ query }: Call, list: List<K>, keys: K[], slices: Slices): Promise<K[]> {
-  const inOrder = query.sort
-    ? await sortedBy(query.sort.split('.'), list, keys, slices)
-    : await sortInSlices(keys, (a, b) => list.compare(a, b), slices)
+  const inOwnOrder = await sortInSlices(keys, (a, b) => list.compare(a, b), slices)
+  const inOrder = query.sort ? await sortedBy(query.sort.split('.'), list, inOwnOrder, slices) : inOwnOrder
   return query.sort_reverse === 'true' ? inOrder.reverse() : inOrder
 }
 
+/** An item is built for its value and let go: ten thousand items kept until they are sent cost a garbage collection longer
+ *  than a message may wait. */
 async function sortedBy<K>(path: readonly string[], list: List<K>, keys: K[], slices: Slices): Promise<K[]> {
   const valued: { key: K; value: unknown }[] = []
   for (const key of keys) {
