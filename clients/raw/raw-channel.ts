@@ -134,7 +134,8 @@ export class RawChannel {
   // -- order and refusals ---------------------------------------------------------------------------------------------
 
   /** Resolves when the server has handled everything sent before and, with a queue named, when that queue has too.
-   *  Fails when anything else has arrived: after it, `nothing came` is a fact. */
+   *  Fails when anything else has arrived. RabbitMQ answers for a queue ahead of publishes that still wait there, so that
+   *  against it a count read right after may be too low. */
   async sync(queue?: string): Promise<void> {
     if (queue === undefined) await this.call('channel.flow', { active: true })
     else await this.call('queue.declare', { queue, passive: true })

@@ -1,7 +1,7 @@
 // Transactions: publishes and acknowledgements that wait for commit, and are forgotten on rollback.
 import { describe, expect, it } from '@jest/globals'
 import type { RawChannel } from '../../clients/raw'
-import { itRefuses } from './refusals'
+import { type Call, itRefuses } from './refusals'
 import { withBroker } from './with-broker'
 
 describe('transactions', () => {
@@ -111,7 +111,28 @@ describe('transactions', () => {
     expect(await channel.expectClose()).toMatchObject({ code: 404, method: 'basic.publish' })
   })
 
+  const taken: Call[] = [
+    ['queue.declare', { queue: '$q', exclusive: true }],
+    ['basic.publish', { routingKey: '$q' }],
+    ['queue.declare', { queue: '$q', passive: true }],
+    ['basic.get', { queue: '$q' }],
+    ['tx.select'],
+    ['basic.ack', { deliveryTag: 1 }],
+  ]
+  const settledAlready = {
+    given: taken,
+    scope: 'channel',
+    code: 406,
+    text: 'PRECONDITION_FAILED - unknown delivery tag 1',
+  } as const
   itRefuses(broker, [
+    { when: 'a second ack before commit', does: ['basic.ack', { deliveryTag: 1 }], ...settledAlready },
+    {
+      when: 'a second ack before commit, multiple',
+      does: ['basic.ack', { deliveryTag: 1, multiple: true }],
+      ...settledAlready,
+    },
+    { when: 'a nack after an ack before commit', does: ['basic.nack', { deliveryTag: 1 }], ...settledAlready },
     {
       when: 'commit without select',
       does: ['tx.commit'],

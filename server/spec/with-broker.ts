@@ -1,9 +1,10 @@
 // What every specification here stands on: a real broker on a free port for each file, connections that end with the
 // test, names that nobody else uses. With AMQP_SPEC_URL set the same specifications run against that broker instead,
 // which is how the tables are proven right on RabbitMQ.
-import { afterAll, afterEach, beforeAll } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, expect } from '@jest/globals'
 import { type HandshakeOptions, type RawChannel, RawConnection } from '../../clients/raw'
 import type { MethodArgs } from '../../protocol'
+import type { BrokerOptions, Logger } from '../index'
 
 export type BrokerKind = 'leveret' | 'rabbitmq3' | 'rabbitmq4'
 
@@ -18,13 +19,22 @@ export class BrokerUnderTest {
   private stop: () => Promise<void> = async () => {}
   private readonly connections: RawConnection[] = []
   private readonly names: string[] = []
+  private readonly defects: string[] = []
+  private readonly logger: Logger = {
+    debug: () => {},
+    info: () => {},
+    warn: (message, fields) => {
+      if (message === 'Internal error') this.defects.push(String(fields?.error))
+    },
+    error: (message, fields) => this.defects.push(`${message} ${JSON.stringify(fields)}`),
+  }
   private readonly prefix = `spec.${process.pid}.${Math.random().toString(36).slice(2, 8)}`
 
-  async start(options: Record<string, unknown>): Promise<void> {
+  async start(options: BrokerOptions): Promise<void> {
     if (urlFromOutside !== undefined) this.url = urlFromOutside
     else {
       const { Broker } = await import('../index')
-      const broker = await Broker.start({ port: 0, ...options })
+      const broker = await Broker.start({ port: 0, logger: this.logger, ...options })
       this.url = broker.url
       this.stop = () => broker.stop()
     }
@@ -80,8 +90,10 @@ export class BrokerUnderTest {
     return this.kind === 'rabbitmq3' ? (value.rabbitmq3 ?? value.rabbitmq4) : value.rabbitmq4
   }
 
+  /** Fails when the broker has met a defect of its own, even one that the test did not notice. */
   async endTest(): Promise<void> {
     await Promise.all(this.connections.splice(0).map((connection) => connection.close()))
+    expect(this.defects.splice(0)).toEqual([])
   }
 
   async end(): Promise<void> {
@@ -109,7 +121,7 @@ export class BrokerUnderTest {
 }
 
 /** To be called in a describe block: its tests, and only they, share one broker. */
-export function withBroker(options: Record<string, unknown> = {}): BrokerUnderTest {
+export function withBroker(options: BrokerOptions = {}): BrokerUnderTest {
   const broker = new BrokerUnderTest()
   beforeAll(() => broker.start(options))
   afterEach(() => broker.endTest())
