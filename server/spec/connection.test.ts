@@ -2,7 +2,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { protocolHeader, type RawConnection } from '../../clients/raw'
 import { encodeTable } from '../../protocol'
-import { ManualClock } from '../core/clock'
+import { ManualClock } from '../index'
 import { type PerBroker, withBroker } from './with-broker'
 
 const header = (text: string) => Buffer.from(text, 'latin1')
