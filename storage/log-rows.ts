@@ -123,7 +123,8 @@ export class LogRows {
   }
 
   wantsCopy(): boolean {
-    if (this.copying || this.count < 2) return false
+    // One copying at a time, from reading to commit: a row read twice would be counted twice.
+    if (this.copying || this.copies.length > 0 || this.copiesInFlight.length > 0 || this.count < 2) return false
     const { logBytesMin, rowsMin, liveShare } = this.limits
     const isLarge = this.bytes > logBytesMin || this.count > rowsMin
     return isLarge && this.liveBytes < this.bytes / liveShare
