@@ -4,9 +4,9 @@ import { describe, expect, it } from '@jest/globals'
 import { Driver } from './simulation/driver'
 import { Random } from './simulation/random'
 
-const STEPS = 150
+const STEPS = 250
 const ONE = process.env.SIMULATION_SEED
-const COUNT = Number(process.env.SIMULATION_SEEDS ?? 300)
+const COUNT = Number(process.env.SIMULATION_SEEDS ?? 200)
 
 async function outcomeOf(seed: number): Promise<string> {
   try {

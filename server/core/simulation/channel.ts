@@ -15,7 +15,8 @@ export interface Delivery {
 /** The number a message's body begins with. */
 export function messageNumber({ buf, start, end }: ByteRange): number {
   const length = storedBodyLength(buf, start)
-  return Number.parseInt(buf.toString('latin1', end - 1 - length, end - 1), 10)
+  const bodyAt = end - 1 - length
+  return Number.parseInt(buf.toString('latin1', bodyAt, Math.min(bodyAt + 16, end - 1)), 10)
 }
 
 export class SimulatedChannel implements ConsumerSink {

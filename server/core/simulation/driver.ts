@@ -50,7 +50,7 @@ export class Driver {
     else if (dice < 76) this.pageOut()
     else if (dice < 82) this.disturbLog()
     else if (dice < 92) this.life.core.runTurn()
-    else if (dice < 98) await this.rest()
+    else if (dice < 99) await this.rest()
     else await this.restart()
   }
 
@@ -63,7 +63,7 @@ export class Driver {
       const n = model.nextMessage()
       const isFanout = random.chance(40)
       const name = random.pick(QUEUES)[0]
-      const body = `${n}${' '.repeat(random.chance(3) ? BIG_BYTES : random.below(60))}`
+      const body = `${n}${' '.repeat(random.chance(10) ? BIG_BYTES : random.below(60))}`
       const names = isFanout ? { exchange: 'amq.fanout', routingKey: 'any' } : { exchange: '', routingKey: name }
       const outcome = life.vhost.publish(null, sampleMessage({ ...names, body, persistent: isPersistent }))
       const queues = this.queues().filter((q) => (isFanout ? q.isBound : q.name === name))
@@ -271,7 +271,12 @@ export class Driver {
       this.model.committed = batch
     })
     // So that messages are copied forward within the few of a run.
-    Object.assign(this.life.core.journal.rows.limits, { logBytesMin: 2000, rowsMin: 20, copyBytesMax: 4000 })
+    Object.assign(this.life.core.journal.rows.limits, {
+      logBytesMin: 300,
+      rowsMin: 4,
+      liveShare: 1.5,
+      copyBytesMax: 2000,
+    })
     this.channels = [1, 2, 3].map((number) => new SimulatedChannel(number, this.onDelivery))
   }
 
