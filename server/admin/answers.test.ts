@@ -10,6 +10,12 @@ const get = { count: 1, ackmode: 'ack_requeue_true', encoding: 'auto' }
 const badAckmode =
   'Invalid ackmode value: foo. Valid values are: ack_requeue_true, ack_requeue_false, reject_requeue_true, reject_requeue_false'
 
+const long = 'a'.repeat(256)
+
+function nested(depth: number): unknown {
+  return depth === 0 ? 1 : { a: nested(depth - 1) }
+}
+
 type Row = readonly [method: string, path: string, body: unknown, status: number, answer?: unknown]
 
 /** In order: later rows stand on earlier ones. */
@@ -39,6 +45,13 @@ const rows: readonly Row[] = [
   ['PUT', '/api/queues/%2F/q', '5', 400, bad('not_json')],
   ['PUT', '/api/queues/%2F/q', { durable: 'x' }, 400, bad(['not_boolean', 'x'])],
   ['PUT', '/api/queues/%2F/q', { arguments: 5 }, 400, bad(['not_table', 'arguments'])],
+  ['PUT', '/api/queues/%2F/q', { arguments: { a: nested(33) } }, 400, bad(['nested_too_deep', 'arguments'])],
+  ['PUT', '/api/queues/%2F/q', `{"arguments":${'['.repeat(100_000)}${']'.repeat(100_000)}}`, 400],
+  ['PUT', '/api/queues/%2F/q', '{"arguments":{"a":1e400}}', 400, bad(['number_too_big', 'arguments'])],
+  ['PUT', '/api/queues/%2F/q', '{"arguments":{"a":1e300}}', 400, bad(['number_too_big', 'arguments'])],
+  ['PUT', '/api/queues/%2F/q', { arguments: { [long]: 1 } }, 400, bad(['field_name_too_long', 'arguments'])],
+  ['PUT', `/api/queues/%2F/${long}`, {}, 400],
+  ['PUT', `/api/exchanges/%2F/${long}`, {}, 400],
   ['PUT', '/api/queues/nov/q', {}, 404, { error: 'not_found', reason: 'vhost_not_found' }],
   ['PUT', '/api/queues/%2F/amq.q', {}, 401, refused],
   ['PUT', '/api/queues/%2F/q', { durable: true, arguments: [] }, 201],
@@ -60,7 +73,7 @@ const rows: readonly Row[] = [
     '/api/exchanges/%2F/amq.default/publish',
     { routing_key: 'q', payload: '' },
     400,
-    bad('[{key_missing,properties},\n {key_missing,payload_encoding}]'),
+    bad('[{key_missing,properties},{key_missing,payload_encoding}]'),
   ],
   ['POST', '/api/exchanges/%2F/amq.default/publish', { ...publish, payload: 5 }, 400, bad('payload_not_string')],
   [
@@ -101,6 +114,9 @@ const rows: readonly Row[] = [
   ['POST', '/api/exchanges/%2F/amq.default/publish', { ...publish, properties: { nosuch: 1 } }, 200, { routed: true }],
   ['POST', '/api/exchanges/%2F/amq.default/publish', { ...publish, routing_key: 'none' }, 200, { routed: false }],
   ['POST', '/api/exchanges/%2F/amq.default/publish', { ...publish, properties: [] }, 200, { routed: true }],
+  ['POST', '/api/exchanges/%2F/amq.default/publish', { ...publish, routing_key: long }, 400],
+  ['POST', '/api/exchanges/%2F/amq.default/publish', { ...publish, properties: { type: long } }, 400],
+  ['POST', '/api/exchanges/%2F/amq.default/publish', { ...publish, properties: { headers: { a: nested(40) } } }, 400],
   ['POST', '/api/queues/%2F/nono/get', get, 404, { error: 'not_found', reason: 'queue_not_found' }],
   ['POST', '/api/queues/%2F/q/get', { ...get, ackmode: 'foo' }, 400, bad(badAckmode)],
   ['POST', '/api/queues/%2F/q/get', { ...get, ackmode: 'toString' }, 400],
@@ -144,6 +160,7 @@ const rows: readonly Row[] = [
   ['POST', '/api/bindings/%2F/e/x/q/q', { routing_key: 'a' }, 201],
   ['POST', '/api/bindings/%2F/e/x/q/q', { routing_key: 'a' }, 201],
   ['POST', '/api/bindings/%2F/e/x/q/q', { routing_key: 5 }, 400, bad(['not_string', 'routing_key'])],
+  ['POST', '/api/bindings/%2F/e/x/q/q', { routing_key: long }, 400],
   ['POST', '/api/bindings/%2F/e/x/q/nono', {}, 404, { error: 'not_found', reason: "no queue 'nono' in vhost '/'" }],
   ['POST', '/api/bindings/%2F/e/x/e/nono', {}, 404, { error: 'not_found', reason: "no exchange 'nono' in vhost '/'" }],
   ['POST', '/api/bindings/%2F/e/amq.default/q/q', {}, 401, refused],

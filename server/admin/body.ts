@@ -5,11 +5,13 @@ import { badRequest } from './problem'
 
 export type Body = Readonly<Record<string, unknown>>
 
+const NAME_BYTES_MAX = 255
+
 /** No body is {}. Throws 400 for anything but an object, and when one of `required` is missing. */
 export function bodyOf({ request }: Call, ...required: string[]): Body {
   const body = parsed(request.body as string | undefined)
   const missing = required.filter((name) => !Object.hasOwn(body, name))
-  if (missing.length > 0) throw badRequest(`[${missing.map((name) => `{key_missing,${name}}`).join(',\n ')}]`)
+  if (missing.length > 0) throw badRequest(`[${missing.map((name) => `{key_missing,${name}}`).join(',')}]`)
   return body
 }
 
@@ -46,12 +48,39 @@ export function integerIn(body: Body, name: string): number {
   return number as number
 }
 
-/** Tables are objects; PHP and Erlang write an empty one as []. */
 export function tableIn(body: Body, name: string): FieldTable {
-  const value = body[name] ?? {}
-  if (isObject(value)) return plainToTable(value)
+  return tableFrom(body[name] ?? {}, name)
+}
+
+/** Tables are objects; PHP and Erlang write an empty one as []. */
+export function tableFrom(value: unknown, name: string): FieldTable {
   if (Array.isArray(value) && value.length === 0) return {}
-  throw badRequest(['not_table', name])
+  if (!isObject(value)) throw badRequest(['not_table', name])
+  checkWritable(value, name, TABLE_DEPTH_MAX)
+  return plainToTable(value)
+}
+
+/** As deep as a table may come over AMQP. */
+const TABLE_DEPTH_MAX = 32
+
+/** JSON holds what a field table cannot; a client that is sent such a table closes its connection. */
+function checkWritable(value: unknown, name: string, depthLeft: number): void {
+  if (typeof value === 'number') {
+    const isTooBig = Number.isInteger(value) ? !Number.isSafeInteger(value) : !Number.isFinite(value)
+    if (isTooBig) throw badRequest(['number_too_big', name])
+  }
+  if (typeof value !== 'object' || value === null) return
+  if (depthLeft === 0) throw badRequest(['nested_too_deep', name])
+  for (const [field, inner] of Object.entries(value)) {
+    if (Buffer.byteLength(field) > NAME_BYTES_MAX) throw badRequest(['field_name_too_long', name])
+    checkWritable(inner, name, depthLeft - 1)
+  }
+}
+
+/** A name or routing key that must fit in a short string, or no client could ever ask for it: 0-9-1 §4.2.5.3. */
+export function checkName(text: string): string {
+  if (Buffer.byteLength(text) > NAME_BYTES_MAX) throw badRequest(`a name is at most ${NAME_BYTES_MAX} bytes`)
+  return text
 }
 
 /** A flag of the query, as in DELETE ...?if-unused=true. */

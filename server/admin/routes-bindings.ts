@@ -1,6 +1,6 @@
 // Bindings from every side: all, of a vhost, of a queue, of an exchange as source or destination, between two, and one.
 import type { BindingView, VhostView } from '../core/core-api'
-import { bodyOf, stringIn, tableIn } from './body'
+import { bodyOf, checkName, stringIn, tableIn } from './body'
 import {
   type AdminContext,
   type Call,
@@ -124,7 +124,7 @@ async function bind({ management }: AdminContext, call: Call, type: BindingView[
     source: exchangeName(source),
     destination: exchangeNameOf(type, destination),
     destinationType: type,
-    routingKey: stringIn(body, 'routing_key'),
+    routingKey: checkName(stringIn(body, 'routing_key')),
     arguments: tableIn(body, 'arguments'),
   }
   await management.bind(call.user.name, vhost, binding)

@@ -1,6 +1,6 @@
 // /api/exchanges: the list, one exchange, declare and delete. Publishing is routes-messages.ts.
 import type { VhostView } from '../core/core-api'
-import { bodyOf, booleanIn, flagIn, stringIn, tableIn } from './body'
+import { bodyOf, booleanIn, checkName, flagIn, stringIn, tableIn } from './body'
 import {
   type AdminContext,
   type Call,
@@ -57,7 +57,7 @@ async function declare({ management }: AdminContext, call: Call): Promise<void> 
   const { vhost, name } = call.params
   const body = bodyOf(call)
   if (!management.vhosts.has(vhost)) throw new Problem(404, 'not_found', 'vhost_not_found')
-  const outcome = await management.declareExchange(call.user.name, vhost, exchangeName(name), {
+  const outcome = await management.declareExchange(call.user.name, vhost, checkName(exchangeName(name)), {
     type: stringIn(body, 'type', 'direct'),
     durable: booleanIn(body, 'durable'),
     autoDelete: booleanIn(body, 'auto_delete'),

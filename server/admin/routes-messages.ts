@@ -5,11 +5,10 @@ import {
   type FieldTable,
   type Properties,
   ProtocolError,
-  plainToTable,
   tableToPlain,
 } from '../../protocol'
 import type { FetchedMessage } from '../core/core-api'
-import { type Body, bodyOf, integerIn, stringIn } from './body'
+import { type Body, bodyOf, checkName, integerIn, stringIn, tableFrom } from './body'
 import { type AdminContext, type Call, exchangeName, type Resource, resource, vhostOf } from './context'
 import { badRequest, Problem } from './problem'
 
@@ -30,7 +29,7 @@ async function publish(context: AdminContext, call: Call): Promise<{ routed: boo
   const name = exchangeName(call.params.name)
   if (!vhost.exchanges.has(name)) throw new Problem(404, 'not_found', 'exchange_not_found')
   const body = bodyOf(call, 'routing_key', 'properties', 'payload', 'payload_encoding')
-  const routingKey = stringIn(body, 'routing_key')
+  const routingKey = checkName(stringIn(body, 'routing_key'))
   const properties = encoded(propertiesIn(body))
   const { management } = context
   try {
@@ -92,9 +91,7 @@ function propertyValue(json: string, kind: Kind, value: unknown, max = Number.MA
     if (!isFitting) throw badRequest(['not_int', json])
     return value
   }
-  if (Array.isArray(value) && value.length === 0) return {}
-  if (typeof value !== 'object' || Array.isArray(value)) throw badRequest(['not_table', json])
-  return plainToTable(value as Record<string, unknown>)
+  return tableFrom(value, json)
 }
 
 function encoded(properties: Properties): Buffer {

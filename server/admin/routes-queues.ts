@@ -1,6 +1,6 @@
 // /api/queues: the list, one queue, declare and delete, purge. Taking messages out is routes-messages.ts.
 import type { VhostView } from '../core/core-api'
-import { bodyOf, booleanIn, flagIn, tableIn } from './body'
+import { bodyOf, booleanIn, checkName, flagIn, tableIn } from './body'
 import { type AdminContext, type Call, queueOf, type Resource, resource, vhostOf, visibleVhosts } from './context'
 import { columnsOf, compareText, type List, sendList } from './listing'
 import { Problem } from './problem'
@@ -47,7 +47,7 @@ async function declare({ management }: AdminContext, call: Call): Promise<void> 
   const { vhost, name } = call.params
   const body = bodyOf(call)
   if (!management.vhosts.has(vhost)) throw new Problem(404, 'not_found', 'vhost_not_found')
-  const outcome = await management.declareQueue(call.user.name, vhost, name, {
+  const outcome = await management.declareQueue(call.user.name, vhost, checkName(name), {
     durable: booleanIn(body, 'durable'),
     autoDelete: booleanIn(body, 'auto_delete'),
     arguments: tableIn(body, 'arguments'),
