@@ -2,7 +2,7 @@
 // Messages travel with these bytes untouched; on the per-message lane single properties are found by their flag bits.
 import { ReplyCode } from './constants'
 import { ConnectionError } from './errors'
-import { decodeTable, encodeTable, type FieldTable } from './field-table'
+import { decodeTable, encodeTable, type FieldTable, validateTable } from './field-table'
 
 export interface Properties {
   contentType?: string
@@ -78,7 +78,10 @@ export function validateProperties(buf: Buffer, start: number, end: number): voi
   if (flags !== 0) {
     if ((flags & 3) !== 0) throw malformed('unknown property flags')
     for (let i = 0, bit = 0x8000; i < LAYOUT.length && at <= end; i++, bit >>>= 1) {
-      if ((flags & bit) !== 0) at = skip(buf, at, end, bit)
+      if ((flags & bit) === 0) continue
+      const next = skip(buf, at, end, bit)
+      if (bit === FLAG_HEADERS && next <= end) validateTable(buf, at, next)
+      at = next
     }
   }
   if (at !== end) throw malformed(at > end ? 'cut short' : 'longer than its properties')

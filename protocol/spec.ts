@@ -87,6 +87,17 @@ export const METHODS = {
   'channel.close': row(20, 40, CLOSE),
   'channel.close-ok': row(20, 41, []),
 
+  // Of 0-8, gone from 0-9-1; RabbitMQ still answers it, for very old clients.
+  'access.request': row(30, 10, [
+    ['realm', 'shortstr'],
+    ['exclusive', 'bit'],
+    ['passive', 'bit'],
+    ['active', 'bit'],
+    ['write', 'bit'],
+    ['read', 'bit'],
+  ]),
+  'access.request-ok': row(30, 11, [['ticket', 'short']]),
+
   'exchange.declare': row(40, 10, [
     ['reserved1', 'short'],
     ['exchange', 'shortstr'],
@@ -218,7 +229,7 @@ export const METHODS = {
     ['requeue', 'bit'],
   ]), // R
 
-  'confirm.select': row(85, 10, [['nowait', 'bit']]), // R
+  'confirm.select': row(85, 10, [['noWait', 'bit']]), // R
   'confirm.select-ok': row(85, 11, []), // R
 
   'tx.select': row(90, 10, []),

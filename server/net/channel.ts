@@ -101,6 +101,8 @@ export class Channel implements ChannelView, ConsumerSink {
         this.release()
         this.reply('channel.close-ok', {})
         return this.connection.removeChannel(this)
+      case 'access.request':
+        return this.reply('access.request-ok', { ticket: 1 })
       case 'exchange.declare':
         return this.onExchangeDeclare(method.args)
       case 'exchange.delete':
@@ -149,7 +151,7 @@ export class Channel implements ChannelView, ConsumerSink {
         return this.onRecover(method.args.requeue)
       case 'confirm.select':
         this.onConfirmSelect()
-        return method.args.nowait ? undefined : this.reply('confirm.select-ok', {})
+        return method.args.noWait ? undefined : this.reply('confirm.select-ok', {})
       case 'tx.select':
         this.onTxSelect()
         return this.reply('tx.select-ok', {})
@@ -311,7 +313,7 @@ export class Channel implements ChannelView, ConsumerSink {
   }
 
   private checkTag(tag: number, multiple: boolean): void {
-    if (multiple && (tag === 0 || this.unacked.has(tag))) return
+    if (multiple && tag === 0) return
     if (tag !== 0 && this.unacked.has(tag) && !this.tx?.holds(tag)) return
     throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `unknown delivery tag ${tag}`)
   }

@@ -93,7 +93,7 @@ describe('confirms', () => {
   it('with no-wait are on without an answer', async () => {
     const channel = await broker.channel()
     const queue = await broker.queue(channel)
-    channel.send('confirm.select', { nowait: true })
+    channel.send('confirm.select', { noWait: true })
     channel.publishTo(queue, '1')
     expect(await channel.expect('basic.ack')).toMatchObject({ deliveryTag: 1 })
   })
