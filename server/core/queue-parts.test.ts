@@ -1,0 +1,130 @@
+// What a queue is made of, each against the simplest model of it: the ring of tickets, what came back, whose turn it is.
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import type { Consumer } from './consumer'
+import { ReadyRound } from './ready-round'
+import { Returned } from './returned'
+import { TicketRing } from './ticket-ring'
+
+describe('TicketRing', () => {
+  it('is first in, first out', () => {
+    const step = fc.oneof(
+      fc.record({ push: fc.integer({ min: 1, max: 400 }) }),
+      fc.record({ shift: fc.integer({ min: 1, max: 400 }) }),
+      fc.constant('clear' as const),
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const ring = new TicketRing()
+        let model: number[] = []
+        let next = 2 ** 40
+        for (const s of steps) {
+          if (s === 'clear') {
+            ring.clear()
+            model = []
+          } else if ('push' in s) {
+            for (let i = 0; i < s.push; i++) {
+              ring.push(++next)
+              model.push(next)
+            }
+          } else {
+            for (let i = 0; i < s.shift && model.length > 0; i++) {
+              expect(ring.peek()).toBe(model[0])
+              expect(ring.shift()).toBe(model.shift())
+            }
+          }
+          expect(ring.length).toBe(model.length)
+        }
+        while (model.length > 0) expect(ring.shift()).toBe(model.shift())
+      }),
+    )
+  })
+})
+
+describe('Returned', () => {
+  it('hands out the lowest ticket first, in whatever order they came back', () => {
+    const step = fc.oneof(
+      { weight: 3, arbitrary: fc.record({ add: fc.integer({ min: 0, max: 5000 }) }) },
+      { weight: 2, arbitrary: fc.constant('shift' as const) },
+      { weight: 1, arbitrary: fc.record({ run: fc.integer({ min: 0, max: 4000 }) }) },
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
+        const returned = new Returned()
+        let model: number[] = []
+        const add = (ticket: number) => {
+          if (model.includes(ticket)) return
+          returned.add(ticket)
+          model = [...model, ticket].sort((a, b) => a - b)
+        }
+        for (const s of steps) {
+          if (s === 'shift') {
+            if (model.length > 0) expect(returned.shift()).toBe(model.shift())
+          } else if ('add' in s) add(s.add)
+          else for (let i = 0; i < 20; i++) add(s.run + i)
+          expect(returned.length).toBe(model.length)
+          if (model.length > 0) expect(returned.peek()).toBe(model[0])
+        }
+        expect([...returned]).toEqual(model)
+      }),
+    )
+  })
+
+  it('lets go of what thousands of tickets took', () => {
+    const returned = new Returned()
+    for (let i = 0; i < 5000; i++) returned.add(i)
+    for (let i = 0; i < 4999; i++) expect(returned.shift()).toBe(i)
+    returned.add(3)
+    expect([...returned]).toEqual([3, 4999])
+  })
+})
+
+/** As much of a consumer as the round looks at. */
+class Somebody {
+  isReady = true
+  isParked = false
+  constructor(readonly name: number) {}
+}
+
+describe('ReadyRound', () => {
+  it('gives each ready consumer its turn, and parks the others', () => {
+    const step = fc.oneof(
+      { weight: 3, arbitrary: fc.constant('next' as const) },
+      { weight: 1, arbitrary: fc.constant('add' as const) },
+      { weight: 1, arbitrary: fc.record({ remove: fc.nat() }) },
+      { weight: 2, arbitrary: fc.record({ toggle: fc.nat() }) },
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+        const round = new ReadyRound()
+        const all: Somebody[] = []
+        let model: Somebody[] = []
+        for (const s of steps) {
+          if (s === 'add') {
+            const somebody = new Somebody(all.length)
+            all.push(somebody)
+            model.push(somebody)
+            round.add(somebody as unknown as Consumer)
+          } else if (s === 'next') {
+            const at = model.findIndex((somebody) => somebody.isReady)
+            const expected = at === -1 ? null : model[at]
+            const passed = at === -1 ? model : model.slice(0, at)
+            model = at === -1 ? [] : [...model.slice(at + 1), model[at]]
+            expect(round.next()).toBe(expected)
+            for (const somebody of passed) expect(somebody.isParked).toBe(true)
+            if (expected !== null) expect(expected.isParked).toBe(false)
+          } else if (all.length === 0) {
+          } else if ('remove' in s) {
+            const somebody = all[s.remove % all.length]
+            round.remove(somebody as unknown as Consumer)
+            model = model.filter((other) => other !== somebody)
+          } else {
+            const somebody = all[s.toggle % all.length]
+            somebody.isReady = !somebody.isReady
+          }
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
