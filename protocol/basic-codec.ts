@@ -1,6 +1,7 @@
 // The methods of the per-message lane, by hand: read from a range into a reused object, written into a buffer at a
 // position. They allocate nothing. basic-codec.test.ts proves that they agree with spec.ts.
-import { FRAME_METHOD, ReplyCode } from './constants'
+import { isUtf8 } from 'node:buffer'
+import { FRAME_END, FRAME_METHOD, ReplyCode } from './constants'
 import { ConnectionError } from './errors'
 import { M } from './spec'
 
@@ -22,6 +23,8 @@ export function readPublish(buf: Buffer, start: number, end: number, out: Publis
   const routingKeyStart = exchangeEnd + 1
   const routingKeyEnd = routingKeyStart + buf[exchangeEnd]
   if (routingKeyEnd + 1 !== end) throw malformed('basic.publish', M.basicPublish)
+  if (!isText(buf, exchangeStart, routingKeyEnd))
+    checkTexts(buf, exchangeStart, exchangeEnd, routingKeyStart, routingKeyEnd)
   const bits = buf[routingKeyEnd]
   out.exchangeStart = exchangeStart
   out.exchangeEnd = exchangeEnd
@@ -29,6 +32,23 @@ export function readPublish(buf: Buffer, start: number, end: number, out: Publis
   out.routingKeyEnd = routingKeyEnd
   out.mandatory = (bits & 1) !== 0
   out.immediate = (bits & 2) !== 0
+}
+
+/** ASCII throughout? The length between the two names may say no where they do not; a second look is cheap. */
+function isText(buf: Buffer, start: number, end: number): boolean {
+  let all = 0
+  for (let i = start; i < end; i++) all |= buf[i]
+  return all < 0x80
+}
+
+/** Names are text: two that differ in bytes that are none would be one name to the broker. */
+function checkTexts(buf: Buffer, start: number, end: number, nextStart: number, nextEnd: number): void {
+  if (isUtf8(buf.subarray(start, end)) && isUtf8(buf.subarray(nextStart, nextEnd))) return
+  throw new ConnectionError(
+    ReplyCode.SYNTAX_ERROR,
+    'malformed basic.publish: a short string that is not UTF-8',
+    M.basicPublish,
+  )
 }
 
 export interface SettleArgs {
@@ -121,7 +141,7 @@ export function writeReturnPrefix(
 export function writeAck(out: Buffer, at: number, channel: number, deliveryTag: number, multiple: boolean): number {
   at = writeTag(out, writeHead(out, at, channel, 13, M.basicAck), deliveryTag)
   out[at] = multiple ? 1 : 0
-  out[at + 1] = 0xce
+  out[at + 1] = FRAME_END
   return at + 2
 }
 
@@ -129,7 +149,7 @@ export function writeAck(out: Buffer, at: number, channel: number, deliveryTag: 
 export function writeNack(out: Buffer, at: number, channel: number, deliveryTag: number, multiple: boolean): number {
   at = writeTag(out, writeHead(out, at, channel, 13, M.basicNack), deliveryTag)
   out[at] = multiple ? 1 : 0
-  out[at + 1] = 0xce
+  out[at + 1] = FRAME_END
   return at + 2
 }
 

@@ -26,14 +26,16 @@ const HEAD_BYTES = 7
 const EMPTY = Buffer.alloc(0)
 
 export class FrameParser {
+  /** Set by the sink when it wants no more frames, ever: what is left of the chunk, and what comes later, is dropped. */
+  stopped = false
   /** Of a frame that a chunk's end has cut: the bytes so far, in a buffer of the frame's size. */
   private carry: Buffer = EMPTY
   private carried = 0
   private readonly head = Buffer.alloc(HEAD_BYTES)
-  /** What was not parsed yet when the sink paused. */
-  private rest: Buffer = EMPTY
+  /** What has not been parsed yet because the sink paused. As much as the caller pushes: it should stop reading meanwhile. */
+  private readonly waiting: Buffer[] = []
   private isPaused = false
-  private isStopped = false
+  private isResuming = false
 
   /** `frameMax` is the largest whole frame in bytes, checked before anything of it is kept. May change between frames. */
   constructor(
@@ -43,16 +45,9 @@ export class FrameParser {
 
   /** Hands out every whole frame. Throws ConnectionError 501 for what is none, and what the sink throws. */
   push(chunk: Buffer): void {
-    if (this.isPaused) {
-      this.rest = this.rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.rest, chunk])
-      return
-    }
-    let at = 0
-    if (this.carried > 0) at = this.completeCarry(chunk)
-    if (!this.isStopped && !this.isPaused && this.carried === 0) at = this.parse(chunk, at)
-    if (this.isStopped || at >= chunk.length) return
-    if (this.isPaused) this.rest = Buffer.from(chunk.subarray(at))
-    else if (this.carried === 0) this.startCarry(chunk, at)
+    if (this.stopped) return
+    const at = this.isPaused ? 0 : this.feed(chunk)
+    if (this.isPaused && at < chunk.length) this.waiting.push(Buffer.from(chunk.subarray(at)))
   }
 
   /** The sink gets no more frames until resume. Frames that arrive meanwhile wait. */
@@ -60,19 +55,57 @@ export class FrameParser {
     this.isPaused = true
   }
 
+  /** Hands out the frames that waited, until the sink pauses again. */
   resume(): void {
     this.isPaused = false
-    const rest = this.rest
-    this.rest = EMPTY
-    if (rest.length > 0) this.push(rest)
+    if (this.isResuming) return // the sink resumed out of a frame that waited: the loop below goes on
+    this.isResuming = true
+    try {
+      this.feedWaiting()
+    } finally {
+      this.isResuming = false
+    }
   }
 
-  /** The sink gets no more frames, ever. */
+  /** As `stopped`, and lets go of what is kept. */
   stop(): void {
-    this.isStopped = true
+    this.stopped = true
+    this.forget()
+  }
+
+  /** Ready for another stream. */
+  reset(): void {
+    this.stopped = false
+    this.isPaused = false
+    this.forget()
+  }
+
+  private forget(): void {
     this.carry = EMPTY
     this.carried = 0
-    this.rest = EMPTY
+    this.waiting.length = 0
+  }
+
+  private feedWaiting(): void {
+    while (!this.isHalted && this.waiting.length > 0) {
+      const chunk = this.waiting.shift() as Buffer
+      const at = this.feed(chunk)
+      if (this.isPaused && !this.stopped && at < chunk.length) this.waiting.unshift(chunk.subarray(at))
+    }
+  }
+
+  private get isHalted(): boolean {
+    return this.isPaused || this.stopped
+  }
+
+  /** Returns how much of the chunk it took: all, unless the sink paused or stopped. */
+  private feed(chunk: Buffer): number {
+    let at = this.carried > 0 ? this.completeCarry(chunk) : 0
+    if (this.carried > 0 || this.isHalted) return at
+    at = this.parse(chunk, at)
+    if (at === chunk.length || this.isHalted) return at
+    this.startCarry(chunk, at)
+    return chunk.length
   }
 
   /** Whole frames of the chunk, in place. Returns where it stopped. */
@@ -88,23 +121,18 @@ export class FrameParser {
       }
       this.emit(chunk, at, end)
       at = end + 1
-      if (this.isPaused || this.isStopped) return at
+      if (this.isHalted) return at
     }
     return at
   }
 
   private emit(buf: Buffer, at: number, end: number): void {
-    if (buf[end] !== FRAME_END) {
-      throw new ConnectionError(
-        ReplyCode.FRAME_ERROR,
-        `invalid frame end marker, expected ${FRAME_END}, got ${buf[end]}`,
-      )
-    }
+    if (buf[end] !== FRAME_END) throw frameError(buf[at], `{invalid_frame_end_marker,${buf[end]}}`)
     const channel = (buf[at + 1] << 8) | buf[at + 2]
     const start = at + HEAD_BYTES
     switch (buf[at]) {
       case FRAME_METHOD:
-        if (end - start < 4) throw new ConnectionError(ReplyCode.FRAME_ERROR, 'method frame too short')
+        if (end - start < 4) throw frameError(FRAME_METHOD, 'unknown_frame')
         this.sink.onMethod(
           channel,
           (buf[start] << 24) | (buf[start + 1] << 16) | (buf[start + 2] << 8) | buf[start + 3],
@@ -127,7 +155,8 @@ export class FrameParser {
     }
   }
 
-  /** Keeps the beginning of a frame. The buffer grows with the first bytes of the payload, not with what the size claims. */
+  /** Keeps the beginning of a frame whose size, when there, is checked. Until its head is whole, 7 bytes are kept; then the
+   *  buffer has the frame's size at once, so that however finely the rest is cut, each byte is copied once. */
   private startCarry(chunk: Buffer, at: number): void {
     const available = chunk.length - at
     checkType(chunk[at])
@@ -168,15 +197,17 @@ export class FrameParser {
 
   private refuseSize(type: number, size: number): never {
     checkType(type)
-    throw new ConnectionError(
-      ReplyCode.FRAME_ERROR,
-      `type ${type}, all octets = <<>>: {frame_too_large,${size},${this.frameMax - FRAME_OVERHEAD}}`,
-    )
+    throw frameError(type, `{frame_too_large,${size},${this.frameMax - FRAME_OVERHEAD}}`)
   }
 }
 
 function checkType(type: number): void {
   if (type >= FRAME_METHOD && type <= FRAME_BODY) return
   if (type === FRAME_HEARTBEAT) return
-  throw new ConnectionError(ReplyCode.FRAME_ERROR, `unknown frame type ${type}`)
+  throw frameError(type, 'unknown_frame')
+}
+
+/** RabbitMQ's words, but for the frame's first octets, which it quotes: they may be a password, and the text is logged. */
+function frameError(type: number, reason: string): ConnectionError {
+  return new ConnectionError(ReplyCode.FRAME_ERROR, `type ${type}, all octets = <<>>: ${reason}`)
 }

@@ -1,4 +1,5 @@
 // Reads and writes any method by its row in spec.ts. For everything but the few methods of the per-message lane.
+import { isUtf8 } from 'node:buffer'
 import { FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD, FRAME_OVERHEAD, ReplyCode } from './constants'
 import { ConnectionError } from './errors'
 import { decodeTable, encodeTable, type FieldTable } from './field-table'
@@ -13,8 +14,6 @@ import {
 
 /** A method as read, told apart by `name`. */
 export type DecodedMethod = { [N in MethodName]: { name: N; id: number; args: MethodArgs<N> } }[MethodName]
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Throws ConnectionError: 503 for an unknown method, 502 for arguments that are not what the method says. */
 export function decodeMethod(id: number, buf: Buffer, start: number, end: number): DecodedMethod {
@@ -51,7 +50,7 @@ class ArgumentReader {
       case 'long':
         return this.buf.readUInt32BE(this.take(4))
       case 'longlong':
-        return Number(this.buf.readBigUInt64BE(this.take(8)))
+        return this.readLongLong()
       case 'shortstr':
         return this.readShortString()
       case 'longstr': {
@@ -83,18 +82,28 @@ class ArgumentReader {
   private readShortString(): string {
     const length = this.buf[this.take(1)]
     const at = this.take(length)
-    try {
-      return utf8.decode(this.buf.subarray(at, at + length))
-    } catch {
-      throw this.malformed('a short string that is not UTF-8')
-    }
+    const bytes = this.buf.subarray(at, at + length)
+    if (!isUtf8(bytes)) throw this.malformed('a short string that is not UTF-8')
+    return bytes.toString('utf8')
+  }
+
+  /** All of them are delivery tags: one beyond 2^53 was never given out, and as a number it would be another one. */
+  private readLongLong(): number {
+    const value = Number(this.buf.readBigUInt64BE(this.take(8)))
+    if (!Number.isSafeInteger(value)) throw this.malformed('a 64-bit number beyond 2^53')
+    return value
   }
 
   private readTable(): FieldTable {
     const at = this.take(4)
     const length = this.buf.readUInt32BE(at)
     this.take(length)
-    return decodeTable(this.buf, at, this.at)
+    try {
+      return decodeTable(this.buf, at, this.at)
+    } catch (error) {
+      if (error instanceof ConnectionError) error.methodId = this.spec.id
+      throw error
+    }
   }
 
   private take(bytes: number): number {
@@ -109,7 +118,8 @@ class ArgumentReader {
   }
 }
 
-/** A whole method frame. Arguments not given are 0, false, empty. Throws RangeError for a string over 255 bytes. */
+/** A whole method frame. Arguments not given are 0, false, empty. Throws RangeError for what its type cannot hold, as a string
+ *  over 255 bytes. */
 export function encodeMethod<N extends MethodName>(name: N, channel: number, args: Partial<MethodArgs<N>>): Buffer {
   const spec = METHOD_BY_NAME.get(name) as MethodSpec
   const ids = Buffer.alloc(4)
@@ -174,10 +184,11 @@ export function encodeContentHeader(channel: number, bodySize: number, propertie
   return frame(FRAME_HEADER, channel, Buffer.concat([head, properties]))
 }
 
-/** The body in frames of at most `frameMax` bytes; nothing for an empty one. */
+/** The body in frames of at most `frameMax` bytes, 0 for no limit; nothing for an empty one. */
 export function encodeBodyFrames(channel: number, body: Buffer, frameMax: number): Buffer {
+  const payloadMax = frameMax === 0 ? body.length : frameMax - FRAME_OVERHEAD
+  if (payloadMax < 1 && body.length > 0) throw new RangeError(`frame-max ${frameMax} leaves no room for a body`)
   const frames: Buffer[] = []
-  const payloadMax = frameMax - FRAME_OVERHEAD
   for (let at = 0; at < body.length; at += payloadMax) {
     frames.push(frame(FRAME_BODY, channel, body.subarray(at, at + payloadMax)))
   }
