@@ -1,5 +1,6 @@
 // The protocol: bytes to frames to methods and back. No I/O.
 export * from './basic-codec'
+export type { ByteRange } from './byte-range'
 export * from './constants'
 export * from './errors'
 export * from './field-table'

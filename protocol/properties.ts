@@ -1,8 +1,10 @@
 // Content properties of class basic: a word of flags, then the values of those present, in order. 0-9-1 §4.2.6.1.
 // Messages travel with these bytes untouched; on the per-message lane single properties are found by their flag bits.
+import type { ByteRange } from './byte-range'
 import { ReplyCode } from './constants'
 import { ConnectionError } from './errors'
-import { decodeTable, encodeTable, type FieldTable, validateTable } from './field-table'
+import { decodeTable, encodeTable, type FieldTable } from './field-table'
+import { validateTable } from './field-walk'
 
 export interface Properties {
   contentType?: string
@@ -14,7 +16,7 @@ export interface Properties {
   replyTo?: string
   expiration?: string
   messageId?: string
-  timestamp?: number // seconds
+  timestamp?: number // seconds; rounded beyond 2^53
   type?: string
   userId?: string
   appId?: string
@@ -46,18 +48,35 @@ export const FLAG_CONTENT_ENCODING = 0x4000
 export const FLAG_HEADERS = 0x2000
 export const FLAG_DELIVERY_MODE = 0x1000
 export const FLAG_PRIORITY = 0x0800
+export const FLAG_CORRELATION_ID = 0x0400
+export const FLAG_REPLY_TO = 0x0200
+export const FLAG_EXPIRATION = 0x0100
+export const FLAG_MESSAGE_ID = 0x0080
 export const FLAG_TIMESTAMP = 0x0040
+export const FLAG_TYPE = 0x0020
+export const FLAG_USER_ID = 0x0010
+export const FLAG_APP_ID = 0x0008
+export const FLAG_CLUSTER_ID = 0x0004
+/** Bit 0 says that more flags follow, which no property of class basic needs; bit 1 stands for nothing. */
+const FLAGS_UNKNOWN = 0x0003
+const FLAG_FIRST = FLAG_CONTENT_TYPE
+const FLAGS_FIXED_SIZE = FLAG_DELIVERY_MODE | FLAG_PRIORITY | FLAG_TIMESTAMP
+
+/** The flags at `start`: which properties are there. */
+export function propertyFlags(buf: Buffer, start: number): number {
+  return (buf[start] << 8) | buf[start + 1]
+}
 
 /** delivery-mode of the properties whose flags are at `start`; 0 when absent. The ranges are validated already. */
 export function deliveryModeOf(buf: Buffer, start: number, _end: number): number {
-  const flags = (buf[start] << 8) | buf[start + 1]
+  const flags = propertyFlags(buf, start)
   if ((flags & FLAG_DELIVERY_MODE) === 0) return 0
   return buf[behindHeaders(buf, start + 2, flags)]
 }
 
 /** priority; 0 when absent. */
 export function priorityOf(buf: Buffer, start: number, _end: number): number {
-  const flags = (buf[start] << 8) | buf[start + 1]
+  const flags = propertyFlags(buf, start)
   if ((flags & FLAG_PRIORITY) === 0) return 0
   const at = behindHeaders(buf, start + 2, flags)
   return buf[flags & FLAG_DELIVERY_MODE ? at + 1 : at]
@@ -71,20 +90,42 @@ function behindHeaders(buf: Buffer, at: number, flags: number): number {
   return at
 }
 
-/** Throws 502 when a length lies: the values must fill start..end exactly. Allocates nothing. Hot. */
-export function validateProperties(buf: Buffer, start: number, end: number): void {
-  const flags = (buf[start] << 8) | buf[start + 1]
+/** Finds one property of validated ones by its flag: `range` spans the text without its length, the table with its length
+ *  (as decodeTable takes it), the octet or the timestamp. false: not there. */
+export function locateProperty(buf: Buffer, start: number, end: number, flag: number, range: ByteRange): boolean {
+  const flags = propertyFlags(buf, start)
+  if ((flags & flag) === 0) return false
   let at = start + 2
-  if (flags !== 0) {
-    if ((flags & 3) !== 0) throw malformed('unknown property flags')
-    for (let i = 0, bit = 0x8000; i < LAYOUT.length && at <= end; i++, bit >>>= 1) {
-      if ((flags & bit) === 0) continue
-      const next = skip(buf, at, end, bit)
-      if (bit === FLAG_HEADERS && next <= end) validateTable(buf, at, next)
-      at = next
-    }
+  for (let bit = FLAG_FIRST; bit !== flag; bit >>>= 1) {
+    if ((flags & bit) !== 0) at = skip(buf, at, end, bit)
   }
+  range.end = skip(buf, at, end, flag)
+  range.start = isText(flag) ? at + 1 : at
+  return true
+}
+
+function isText(flag: number): boolean {
+  return (flag & (FLAGS_FIXED_SIZE | FLAG_HEADERS)) === 0
+}
+
+/** Throws 502 when a length lies, also within headers: the values must fill start..end exactly. Allocates nothing. Hot. */
+export function validateProperties(buf: Buffer, start: number, end: number): void {
+  const flags = propertyFlags(buf, start)
+  let at = start + 2
+  if (flags !== 0) at = behindProperties(buf, at, end, flags)
   if (at !== end) throw malformed(at > end ? 'cut short' : 'longer than its properties')
+}
+
+function behindProperties(buf: Buffer, at: number, end: number, flags: number): number {
+  if ((flags & FLAGS_UNKNOWN) !== 0) throw malformed('unknown property flags')
+  for (let bit = FLAG_FIRST, left = flags; left !== 0 && at <= end; bit >>>= 1) {
+    if ((left & bit) === 0) continue
+    left ^= bit
+    const next = skip(buf, at, end, bit)
+    if (bit === FLAG_HEADERS && next <= end) validateTable(buf, at, next)
+    at = next
+  }
+  return at
 }
 
 function skip(buf: Buffer, at: number, end: number, bit: number): number {
@@ -104,7 +145,7 @@ function skip(buf: Buffer, at: number, end: number, bit: number): number {
 /** Reads flags and values at start..end. Throws ConnectionError 502. */
 export function decodeProperties(buf: Buffer, start: number, end: number): Properties {
   validateProperties(buf, start, end)
-  const flags = buf.readUInt16BE(start)
+  const flags = propertyFlags(buf, start)
   const properties: Record<string, unknown> = {}
   let at = start + 2
   LAYOUT.forEach(([name, kind], i) => {
@@ -130,7 +171,8 @@ function readProperty(kind: Kind, buf: Buffer, at: number, next: number): unknow
   }
 }
 
-/** Flags and values, as they stand in a content header. Throws RangeError for a string over 255 bytes. */
+/** Flags and values, as they stand in a content header. Throws RangeError for a string over 255 bytes and a number
+ *  beyond its type. */
 export function encodeProperties(properties: Properties): Buffer {
   let flags = 0
   const parts: Buffer[] = []
@@ -146,16 +188,28 @@ export function encodeProperties(properties: Properties): Buffer {
 }
 
 function propertyBytes(name: string, kind: Kind, value: unknown): Buffer {
-  if (kind === 'octet') return Buffer.from([value as number])
+  if (kind === 'octet') return octet(value as number)
   if (kind === 'table') return encodeTable(value as FieldTable)
-  if (kind === 'timestamp') {
-    const bytes = Buffer.alloc(8)
-    bytes.writeBigUInt64BE(BigInt(value as number))
-    return bytes
-  }
+  if (kind === 'timestamp') return timestamp(value as number)
   const text = Buffer.from(value as string)
   if (text.length > 255) throw new RangeError(`${name} is over 255 bytes`)
   return Buffer.concat([Buffer.from([text.length]), text])
+}
+
+function octet(value: number): Buffer {
+  const bytes = Buffer.alloc(1)
+  bytes.writeUInt8(value)
+  return bytes
+}
+
+const TIMESTAMP_MAX = 2n ** 64n - 1n
+
+function timestamp(seconds: number): Buffer {
+  const bytes = Buffer.alloc(8)
+  const exact = BigInt(seconds)
+  // The largest were rounded up to 2^64 when they were read.
+  bytes.writeBigUInt64BE(exact > TIMESTAMP_MAX ? TIMESTAMP_MAX : exact)
+  return bytes
 }
 
 function malformed(detail: string): ConnectionError {

@@ -1,5 +1,6 @@
 // One row per method of AMQP 0-9-1 and of RabbitMQ's extensions (marked R): types, cold codecs, log names and tests all
 // come from here. Only the hot methods are also read and written by hand (basic-codec.ts), and a test proves they agree.
+import type { FieldTable } from './field-value'
 
 export type ArgumentType = 'bit' | 'octet' | 'short' | 'long' | 'longlong' | 'shortstr' | 'longstr' | 'table'
 
@@ -250,7 +251,7 @@ interface Types {
   longlong: number
   shortstr: string
   longstr: Buffer
-  table: import('./field-table').FieldTable
+  table: FieldTable
 }
 
 type ArgumentsOf<A extends Arguments> = { [E in A[number] as E[0]]: Types[E[1]] }
@@ -263,14 +264,21 @@ export interface MethodSpec {
   readonly id: number
   readonly args: Arguments
   readonly hasContent: boolean
+  /** What answers it, one of these; nothing where no-wait is set. */
+  readonly replies: readonly MethodName[]
 }
 
 export const METHOD_BY_NAME: ReadonlyMap<MethodName, MethodSpec> = new Map(
   (Object.entries(METHODS) as [MethodName, Row][]).map(([name, { id, args, hasContent = false }]) => [
     name,
-    { name, id: (id[0] << 16) | id[1], args, hasContent },
+    { name, id: (id[0] << 16) | id[1], args, hasContent, replies: repliesTo(name) },
   ]),
 )
+
+/** The names tell: x is answered by x-ok, and basic.get by basic.get-empty too. */
+function repliesTo(name: MethodName): MethodName[] {
+  return [`${name}-ok`, `${name}-empty`].filter((reply) => Object.hasOwn(METHODS, reply)) as MethodName[]
+}
 
 export const METHOD_BY_ID: ReadonlyMap<number, MethodSpec> = new Map([...METHOD_BY_NAME.values()].map((m) => [m.id, m]))
 
