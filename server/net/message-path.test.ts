@@ -145,7 +145,9 @@ describe('a publish', () => {
   ])('is refused: %s', (_, send, code) => {
     const method = encodeMethod('basic.publish', 1, { exchange: '', routingKey: 'q' })
     const header = encodeContentHeader(1, 10, properties)
-    expect(() => send(new PublishAssembly(BODY_SIZE_MAX), method, header)).toThrow(expect.objectContaining({ replyCode: code }))
+    expect(() => send(new PublishAssembly(BODY_SIZE_MAX), method, header)).toThrow(
+      expect.objectContaining({ replyCode: code }),
+    )
   })
 })
 
