@@ -69,7 +69,7 @@ export interface LogBackend {
 }
 
 /** Of one entry, records and payload together. Above it, commit rejects with `too-large`. */
-export const ENTRY_BYTES_MAX = 512 * 1024 * 1024
+export const ENTRY_BYTES_MAX = 640 * 1024 * 1024
 
 /** full: no room, may pass. unavailable: the disk or the backend failed, may pass. corrupt: stored bytes are damaged.
  *  too-large: can never be stored. missing: no such entry. closed: after close(). */

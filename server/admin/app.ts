@@ -1,23 +1,23 @@
 // The HTTP application: registers the resources, checks who asks, reads bodies, and turns whatever is thrown into
 // {error, reason}. Knows no broker objects; what the resources say is in routes-*.ts. Built by index.ts.
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type HTTPMethods } from 'fastify'
+import type { UserView } from '../core/core-api'
 import { authenticate } from './auth'
 import { type AdminContext, type Call, type Handler, type Method, NOBODY, type Params, type Resource } from './context'
 import { notFound, problemOf } from './problem'
 
-/** Like RabbitMQ's management.http.max_body_size. */
-const BODY_BYTES_MAX = 20_000_000
 /** A name of 255 bytes, each percent-encoded, twice over: a properties key is encoded already. */
 const PARAM_CHARS_MAX = 2048
 const REQUEST_MS_MAX = 60_000
+const CONNECTIONS_MAX = 256
 
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH']
 
 export function createApp(context: AdminContext, resources: readonly Resource[]): FastifyInstance {
   const app = Fastify({
     logger: false,
-    bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_MS_MAX,
+    connectionTimeout: REQUEST_MS_MAX,
     forceCloseConnections: true, // a browser's idle connection must not hold up the broker's stop
     exposeHeadRoutes: false, // HEAD is registered with GET below
     routerOptions: { maxParamLength: PARAM_CHARS_MAX, ignoreTrailingSlash: true },
@@ -28,25 +28,34 @@ export function createApp(context: AdminContext, resources: readonly Resource[])
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body))
   app.setNotFoundHandler((_request, reply) => reply.code(404).send(notFound().body))
   app.setErrorHandler((error, request, reply) => fail(context, error, request, reply))
+  app.decorateRequest('user', null)
+  app.server.maxConnections = CONNECTIONS_MAX
   for (const resource of resources) register(app, context, resource)
   return app
 }
 
-function register(app: FastifyInstance, context: AdminContext, { path, handlers, isPublic }: Resource): void {
+function register(app: FastifyInstance, context: AdminContext, resource: Resource): void {
+  const { path, handlers, isPublic, bodyBytesMax: bodyLimit } = resource
   const known = Object.keys(handlers) as Method[]
+  // Before the body is read: who may not come in sends none.
+  const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
+    ;(request as Asked).user = isPublic ? NOBODY : authenticate(context.management, request, reply)
+  }
   const allow = [...(known.includes('GET') ? ['HEAD'] : []), ...known, 'OPTIONS'].join(', ')
   for (const method of known) {
-    const handler = run(context, handlers[method] as Handler, isPublic)
-    app.route({ method: method === 'GET' ? ['GET', 'HEAD'] : method, url: path, handler })
+    const handler = run(handlers[method] as Handler)
+    app.route({ method: method === 'GET' ? ['GET', 'HEAD'] : method, url: path, bodyLimit, onRequest, handler })
   }
   app.options(path, (_request, reply) => reply.code(200).header('allow', allow).send())
   const others = METHODS.filter((m) => !known.includes(m as Method) && !(m === 'HEAD' && known.includes('GET')))
   app.route({ method: others, url: path, handler: (_request, reply) => reply.code(405).header('allow', allow).send() })
 }
 
-function run(context: AdminContext, handler: Handler, isPublic: boolean) {
+type Asked = FastifyRequest & { user: UserView }
+
+function run(handler: Handler) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
-    const user = isPublic ? NOBODY : authenticate(context.management, request, reply)
+    const { user } = request as Asked
     const params = request.params as Params
     const call: Call = {
       request,

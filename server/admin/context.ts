@@ -37,14 +37,18 @@ export interface Resource {
   readonly handlers: Readonly<Partial<Record<Method, Handler>>>
   /** Answers whoever asks: `call.user` is NOBODY. */
   readonly isPublic: boolean
+  readonly bodyBytesMax: number
 }
 
-export function resource(path: string, handlers: Resource['handlers']): Resource {
-  return { path, handlers, isPublic: false }
+/** What a request may carry: names and arguments are small, and reading JSON holds up the messages. */
+export const BODY_BYTES_MAX = 256 * 1024
+
+export function resource(path: string, handlers: Resource['handlers'], bodyBytesMax = BODY_BYTES_MAX): Resource {
+  return { path, handlers, isPublic: false, bodyBytesMax }
 }
 
 export function publicResource(path: string, handlers: Resource['handlers']): Resource {
-  return { path, handlers, isPublic: true }
+  return { path, handlers, isPublic: true, bodyBytesMax: BODY_BYTES_MAX }
 }
 
 export const NOBODY: UserView = { name: '', tags: [] }

@@ -2,7 +2,7 @@
 // or certificates are there for the tools that call them, and hold on one node without TLS.
 
 import { encodeProperties } from '../../protocol'
-import { type AdminContext, type Call, type Handler, type Resource, resource, vhostOf } from './context'
+import { type AdminContext, BODY_BYTES_MAX, type Call, type Handler, type Resource, resource, vhostOf } from './context'
 import { badRequest } from './problem'
 
 const OK = { status: 'ok' }
@@ -86,7 +86,7 @@ function alivenessTest(context: AdminContext): Handler {
     await management.declareQueue(user, vhost, queue, { durable: false, autoDelete: false, arguments: {} })
     try {
       await management.publish(user, vhost, '', queue, encodeProperties({}), Buffer.from('test_message'))
-      const [message] = await management.fetch(user, vhost, queue, 1, 'ack')
+      const [message] = await management.fetch(user, vhost, queue, 1, BODY_BYTES_MAX, 'ack')
       if (message !== undefined) return OK
       return failed(call, { reason: 'The message that was sent did not come back' })
     } finally {

@@ -12,12 +12,16 @@ import { type Body, bodyOf, checkName, integerIn, stringIn, tableFrom } from './
 import { type AdminContext, type Call, exchangeName, type Resource, resource, vhostOf } from './context'
 import { badRequest, Problem } from './problem'
 
-/** A request that asks for more gets this many: all of them are held in memory and unacked at once. */
-const FETCH_MAX = 10_000
+/** A request that asks for more gets this many, or as many as come to so many bytes: all of them are held in memory and
+ *  unacked at once, and turned into JSON in one go. */
+const FETCH_MAX = 1000
+const FETCH_BYTES_MAX = 4 * 1024 * 1024
+/** A message of some size, written in JSON as base64. More than this is no trying out, and would hold up the others. */
+const PUBLISH_BYTES_MAX = 8 * 1024 * 1024
 
 export function messageRoutes(context: AdminContext): Resource[] {
   return [
-    resource('/api/exchanges/:vhost/:name/publish', { POST: (call) => publish(context, call) }),
+    resource('/api/exchanges/:vhost/:name/publish', { POST: (call) => publish(context, call) }, PUBLISH_BYTES_MAX),
     resource('/api/queues/:vhost/:name/get', { POST: (call) => fetchMessages(context, call) }),
   ]
 }
@@ -121,7 +125,7 @@ async function fetchMessages(context: AdminContext, call: Call): Promise<unknown
   const count = Math.min(integerIn(body, 'count'), FETCH_MAX)
   const truncate = body.truncate === undefined ? Number.MAX_SAFE_INTEGER : Math.max(0, integerIn(body, 'truncate'))
   if (count <= 0) return []
-  const messages = await context.management.fetch(call.user.name, vhost.name, name, count, settle)
+  const messages = await context.management.fetch(call.user.name, vhost.name, name, count, FETCH_BYTES_MAX, settle)
   return messages.map((message) => messageItem(message, encoding, truncate))
 }
 

@@ -210,12 +210,14 @@ export interface Management {
     properties: Buffer,
     body: Buffer,
   ): Promise<boolean>
-  /** Takes up to `count` messages from the head; they are settled (acked or rejected) or requeued before the promise resolves. */
+  /** Takes up to `count` messages from the head, and stops once their bodies come to `bytesMax`; they are settled (acked or rejected) or
+   *  requeued before the promise resolves. */
   fetch(
     user: string,
     vhost: string,
     queue: string,
     count: number,
+    bytesMax: number,
     settle: 'ack' | 'requeue' | 'reject',
   ): Promise<FetchedMessage[]>
 }

@@ -59,6 +59,7 @@ export class Core implements Surroundings {
   private dispatching: Queue[] = []
   private waitingForLoad = new Set<Queue>()
   private isRequested = false
+  private isRetryDue = false
   isOverLimit = false
   private readonly range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
 
@@ -219,6 +220,11 @@ export class Core implements Surroundings {
   private onCommitFailed(batch: number, error: Error): void {
     this.options.log(`Writing to the log failed, publishers get nacks until it works again: ${error.message}`)
     this.events.onCommitFailed(batch, error)
-    this.options.clock.after(RETRY_MS, () => this.journal.retry())
+    if (this.isRetryDue) return
+    this.isRetryDue = true
+    this.options.clock.after(RETRY_MS, () => {
+      this.isRetryDue = false
+      this.journal.retry()
+    })
   }
 }

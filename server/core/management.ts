@@ -7,6 +7,7 @@ import type { Core } from './core'
 import type { BindingView, ConnectionView, FetchedMessage, Listener, Management, QueueView, UserView } from './core-api'
 import { Declarations } from './declarations'
 import type { ExchangeSpec } from './exchange'
+import { checkClaims } from './publish-claims'
 import type { Queue, Taken } from './queue'
 import { Session } from './session'
 import { LOGGED, UNROUTABLE, type Vhost } from './vhost'
@@ -176,7 +177,9 @@ export class CoreManagement implements Management {
     body: Buffer,
   ): Promise<boolean> {
     const { vhost: where, session } = this.as(user, vhost)
-    const outcome = where.publish(session, incoming(exchange, routingKey, properties, body))
+    const message = incoming(exchange, routingKey, properties, body)
+    checkClaims(message, user)
+    const outcome = where.publish(session, message)
     if (outcome === UNROUTABLE) this.core.counters.dropUnroutable++
     if (outcome === LOGGED) await this.core.journal.whenDurable()
     return outcome !== UNROUTABLE
@@ -187,12 +190,14 @@ export class CoreManagement implements Management {
     vhost: string,
     queueName: string,
     count: number,
+    bytesMax: number,
     settle: 'ack' | 'requeue' | 'reject',
   ): Promise<FetchedMessage[]> {
     const queue = this.as(user, vhost).declarations.readableQueue(queueName)
     const messages: FetchedMessage[] = []
     const held: Taken[] = []
-    while (messages.length < count && !queue.isDeleted) {
+    let bytes = 0
+    while (messages.length < count && bytes < bytesMax && !queue.isDeleted) {
       const taken = queue.take(false, this.range)
       if (taken === 'empty') break
       if (taken === 'loading') {
@@ -201,6 +206,7 @@ export class CoreManagement implements Management {
       }
       messages.push(copied(this.range, taken, queue))
       held.push(taken)
+      bytes += taken.bodyBytes
     }
     for (const { ticket, bodyBytes } of held) {
       if (settle === 'requeue') queue.requeue(ticket, bodyBytes)

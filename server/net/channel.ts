@@ -11,12 +11,12 @@ import { ChannelCredit, type Consumer, type ConsumerSink } from '../core/consume
 import type { ChannelView, Ticket } from '../core/core-api'
 import { newMessageCounters } from '../core/counters'
 import { refuseTagReuse } from '../core/declarations'
+import { checkClaims } from '../core/publish-claims'
 import { LOGGED, UNROUTABLE } from '../core/vhost'
 import { Confirms } from './confirms'
 import type { Connection } from './connection'
 import { writeDelivery, writeGetOk, writeReturn } from './message-writer'
 import { PublishAssembly } from './publish-assembly'
-import { checkClaims } from './publish-claims'
 import { Transaction } from './transaction'
 import { Unacked } from './unacked'
 
