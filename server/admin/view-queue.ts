@@ -6,7 +6,7 @@ import type { Item } from './listing'
 import { messageTotals, queueStats } from './message-stats'
 
 export function queueItem({ management, rates }: AdminContext, queue: QueueView): Item {
-  const { consumers, readyCount, unackedCount, readyBytes, unackedBytes, residentCount, counters } = queue
+  const { consumers, readyCount, unackedCount, readyBytes, unackedBytes, counters } = queue
   const isServed = consumers.length > 0 && (readyCount === 0 || consumers.some(hasCredit))
   return {
     name: queue.name,
@@ -32,10 +32,7 @@ export function queueItem({ management, rates }: AdminContext, queue: QueueView)
     consumer_capacity: isServed ? 1 : 0,
     consumer_utilisation: isServed ? 1 : 0,
     ...messageTotals(readyCount, unackedCount, rates.queue(queue, 'readyCount'), rates.queue(queue, 'unackedCount')),
-    messages_ram: residentCount + unackedCount,
-    messages_ready_ram: residentCount,
     messages_unacknowledged_ram: unackedCount,
-    messages_persistent: queue.persistentCount,
     message_bytes: readyBytes + unackedBytes,
     message_bytes_ready: readyBytes,
     message_bytes_unacknowledged: unackedBytes,

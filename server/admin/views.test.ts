@@ -81,7 +81,6 @@ describe('what is shown', () => {
       messages: 5,
       messages_ready: 3,
       messages_unacknowledged: 2,
-      messages_persistent: 5,
       message_bytes: 25,
       message_bytes_ready: 15,
       message_bytes_unacknowledged: 10,

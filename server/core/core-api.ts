@@ -65,8 +65,6 @@ export interface QueueView {
   readonly unackedCount: number
   readonly readyBytes: number // bodies only
   readonly unackedBytes: number
-  readonly persistentCount: number
-  readonly residentCount: number // of the ready messages, how many have their bytes in memory
   readonly consumers: readonly ConsumerView[]
   readonly counters: MessageCounters
   readonly idleSinceMs: number // clock time of the last publish, delivery, get or consumer change

@@ -257,10 +257,4 @@ export class Queue implements QueueView, UnackedOwner {
   get vhostName(): string {
     return this.context.name
   }
-  get persistentCount(): number {
-    return this.logId === 0 ? 0 : this.readyCount + this.unackedCount
-  }
-  get residentCount(): number {
-    return this.readyCount
-  }
 }
