@@ -1,7 +1,7 @@
 // A test of a program that uses RabbitMQ, with a real broker inside the test's process: no container, no fixed port, no
 // waiting for a start. Paste it into a project that has leveret, amqplib and jest; there the import is from 'leveret'.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { type Channel, type ChannelModel, connect, type ConsumeMessage } from 'amqplib'
+import { type Channel, type ChannelModel, type ConsumeMessage, connect } from 'amqplib'
 import { Broker } from '../../server'
 
 /** What would be your own code: takes orders from a queue and says of each that it was shipped. */
