@@ -47,7 +47,7 @@ export function findHeader(buf: Buffer, start: number, end: number, name: Buffer
   while (at < tableEnd) {
     const nameAt = at + 1
     const typeAt = nameAt + buf[at]
-    const isIt = buf[at] === name.length && typeAt < tableEnd && isNamed(buf, nameAt, name)
+    const isIt = buf[at] === name.length && isNamed(buf, nameAt, name)
     at = skipValue(buf, typeAt, tableEnd, 0)
     if (!isIt) continue
     range.start = typeAt

@@ -75,6 +75,8 @@ const lying = [
   { what: 'half the flags', bytes: '80' },
   { what: 'more flags to follow', bytes: '0001 0000' },
   { what: 'the flag that stands for nothing', bytes: '0002' },
+  { what: 'more flags to follow, and a byte that would fit', bytes: '0001 00' },
+  { what: 'the flag that stands for nothing, and a byte that would fit', bytes: '0002 00' },
   { what: 'bytes and no flags', bytes: '0000 00' },
   { what: 'a text that is not there', bytes: '8000' },
   { what: 'a text cut short', bytes: '8000 02 61' },
