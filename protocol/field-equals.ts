@@ -12,6 +12,8 @@ export function fieldEquals(a: FieldValue, b: FieldValue): boolean {
   switch (kind) {
     case 'integer':
       return integersEqual(bare(a) as number | bigint, bare(b) as number | bigint)
+    case 'float':
+      return floatsEqual(bare(a) as number, bare(b) as number)
     case 'S':
     case 'x':
       return bytesOf(a).equals(bytesOf(b))
@@ -39,6 +41,11 @@ function bare(value: FieldValue): unknown {
 /** A bigint may be small when somebody made it by hand. */
 function integersEqual(a: number | bigint, b: number | bigint): boolean {
   return a === b || (typeof a !== typeof b && BigInt(a) === BigInt(b))
+}
+
+/** NaN is equal to NaN, or a queue declared with it could not be declared again. */
+function floatsEqual(a: number, b: number): boolean {
+  return a === b || (Number.isNaN(a) && Number.isNaN(b))
 }
 
 function bytesOf(value: FieldValue): Buffer {

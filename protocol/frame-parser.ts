@@ -47,7 +47,7 @@ export class FrameParser {
   push(chunk: Buffer): void {
     if (this.stopped) return
     const at = this.isPaused ? 0 : this.feed(chunk)
-    if (this.isPaused && at < chunk.length) this.waiting.push(Buffer.from(chunk.subarray(at)))
+    if (this.isPaused && !this.stopped && at < chunk.length) this.waiting.push(Buffer.from(chunk.subarray(at)))
   }
 
   /** The sink gets no more frames until resume. Frames that arrive meanwhile wait. */

@@ -117,7 +117,8 @@ export function validateProperties(buf: Buffer, start: number, end: number): voi
 }
 
 function behindProperties(buf: Buffer, at: number, end: number, flags: number): number {
-  if ((flags & FLAGS_UNKNOWN) !== 0) throw malformed('unknown property flags')
+  // Flags that do not fit are not looked at: they are of what lies behind.
+  if ((flags & FLAGS_UNKNOWN) !== 0 && at <= end) throw malformed('unknown property flags')
   for (let bit = FLAG_FIRST, left = flags; left !== 0 && at <= end; bit >>>= 1) {
     if ((left & bit) === 0) continue
     left ^= bit
