@@ -47,7 +47,7 @@ export function leveret(settings: Settings): BrokerSource {
     const [port, adminPort] = await freePorts(2)
     const profile = settings.profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${settings.profile}`]
     const main = join(__dirname, '..', 'server', 'main.js')
-    const args = [...profile, main, 'start', '--data', join(folder, 'data')]
+    const args = [...profile, ...NODE_FLAGS, main, 'start', '--data', join(folder, 'data')]
     const amqp = ['--host', '127.0.0.1', '--port', String(port)]
     const admin = ['--admin-host', '127.0.0.1', '--admin-port', String(adminPort)]
     const { env, execPath: command } = process
@@ -55,6 +55,9 @@ export function leveret(settings: Settings): BrokerSource {
   }
   return { name: 'leveret', start }
 }
+
+/** Those that `npm start` and the leveret command give. */
+const NODE_FLAGS = ['--max-semi-space-size=1']
 
 const rabbitmqServer = '/usr/lib/rabbitmq/bin/rabbitmq-server'
 
