@@ -1,5 +1,6 @@
 // The composition root: builds a broker from a configuration, starts it and stops it. The one place that knows every part.
 // Used by the command line (cli/start.ts) and by programs that embed a broker (index.ts).
+import { join } from 'node:path'
 import { StartupError } from '../storage/log-backend'
 import { MemoryBackend } from '../storage/memory-backend'
 import { SqliteBackend } from '../storage/sqlite-backend'
@@ -67,7 +68,8 @@ export class Broker {
       connectionsMax: config.maxConnections,
     }
     const hub = new Hub(limits, identity, clock, logger)
-    const core = new Core(backend, { ...config, clock, log: (message) => logger.warn(message) }, hub)
+    const spillPath = config.data === null ? null : join(config.data, 'spill')
+    const core = new Core(backend, { ...config, spillPath, clock, log: (message) => logger.warn(message) }, hub)
     hub.core = core
     const listeners: ListenerView[] = []
     const management = new CoreManagement(core, {

@@ -6,9 +6,17 @@ import { Journal } from './journal'
 import type { StorageErrorKind } from './log-backend'
 import { MemoryBackend } from './memory-backend'
 import type { ByteRange, Ticket } from './message-store'
-import { type Recovered, recover } from './recovery'
+import { type Recovered, type RecoveredQueue, recover } from './recovery'
 import { sampleMessage } from './sample-message'
 import { storedBodyLength } from './segment'
+
+/** A queue with its messages. */
+interface FoundQueue extends RecoveredQueue {
+  tickets: Ticket[] // ascending
+  bodyBytes: number
+}
+
+type Found = Omit<Recovered, 'queues'> & { queues: Map<number, FoundQueue> }
 
 export class JournalRig {
   readonly backend = new FaultyBackend(new MemoryBackend({ remembers: true }))
@@ -17,7 +25,7 @@ export class JournalRig {
   /** As asked of the log, with what it was asked for. */
   readonly commits: { entries: number; definitions: number }[] = []
   journal!: Journal
-  recovered!: Recovered
+  recovered!: Found
   private readonly range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
   private nextFaults: { kind: StorageErrorKind; stored: boolean }[] = []
 
@@ -35,23 +43,36 @@ export class JournalRig {
   }
 
   /** The process dies without a word, and starts again. */
-  async crash(): Promise<Recovered> {
+  async crash(): Promise<Found> {
     await this.backend.crash()
     return this.open()
   }
 
-  private async open(): Promise<Recovered> {
+  private async open(): Promise<Found> {
     this.reports.length = 0
     const report = (what: string) => this.reports.push(what)
     this.journal = new Journal(this.backend, {
       onCommitted: (batch) => report(`committed ${batch}`),
       onFailed: (batch) => report(`failed ${batch}`),
-      onLoaded: (error) => report(error === null ? 'loaded' : `load failed: ${error.message}`),
+      onLoaded: (_, error) => report(error === null ? 'loaded' : `load failed: ${error.message}`),
       requestTurn() {},
       requestSettle() {},
     })
     await this.backend.open()
-    this.recovered = await recover(this.backend, this.journal.store, this.journal.rows, this.knownQueues)
+    const queues = new Map<number, FoundQueue>()
+    const found = (id: number) => {
+      const queue = queues.get(id) ?? { tickets: [], bodyBytes: 0, returned: new Set(), deliveredUpTo: 0 }
+      queues.set(id, queue)
+      return queue
+    }
+    const { store, rows } = this.journal
+    const recovered = await recover(this.backend, store, rows, this.knownQueues, (id, ticket, bodyLength) => {
+      found(id).tickets.push(ticket)
+      found(id).bodyBytes += bodyLength
+    })
+    for (const [id, queue] of recovered.queues) Object.assign(found(id), queue)
+    for (const queue of queues.values()) queue.tickets.sort((a, b) => a - b)
+    this.recovered = { ...recovered, queues }
     return this.recovered
   }
 
@@ -66,7 +87,7 @@ export class JournalRig {
     const ticket = journal.store.append(sampleMessage({ body }), queueIds.length + others, queueIds.length)
     if (queueIds.length === 0) return ticket
     for (const id of queueIds) journal.addQueue(id)
-    journal.enqueue(ticket)
+    journal.enqueue(ticket, body.length)
     return ticket
   }
 

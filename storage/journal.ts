@@ -13,14 +13,15 @@ import { MessageStore, type Ticket } from './message-store'
 import { loadSegment } from './page-in'
 import { PendingMessages } from './pending-messages'
 import { SEGMENT_TICKETS, type Segment, storedBodyLength } from './segment'
+import type { SpillFile } from './spill-file'
 
 export interface JournalEvents {
   /** Batches up to and including this one are durable. */
   onCommitted(batch: number): void
   /** This batch's messages are not durable now; settles, definitions and messages still held are tried again later. */
   onFailed(batch: number, error: Error): void
-  /** Message bytes came back (or failed to): dispatch again. */
-  onLoaded(error: Error | null): void
+  /** A segment's bytes came back (or failed to): dispatch again. */
+  onLoaded(segmentNumber: number, error: Error | null): void
   /** Something needs the end-of-turn work. */
   requestTurn(): void
   /** Something can wait for company: settleNow within this many milliseconds. */
@@ -30,11 +31,17 @@ export interface JournalEvents {
 /** Settlements alone wait this long for a message to travel with. Nobody is told of them, but a commit for each ack would
  *  be in the way of the next publish's. */
 const SETTLE_DELAY_MS = 5
+/** A batch this large moves as many bytes a second as any larger one, and holds up what comes behind it for some tens of
+ *  milliseconds only. */
+const GATHERED_BYTES_MAX = 4 * 1024 * 1024
+/** Segments brought back beyond the one that is asked for; the next ones are asked for half way through. */
+const READ_AHEAD = 16
+const READ_AHEAD_BYTES_MAX = 8 * 1024 * 1024
 /** But no more than this many bytes of records wait. */
 const SETTLE_BYTES_MAX = 64 * 1024
 
 export class Journal {
-  readonly store = new MessageStore()
+  readonly store: MessageStore
   readonly rows = new LogRows()
   /** Number of the batch that takes what is recorded now. */
   gathering = 1
@@ -45,6 +52,8 @@ export class Journal {
   /** While stored definitions are put back: they are not to be written again. */
   isRestoring = false
 
+  /** Body bytes of the batch being gathered. */
+  private gatheredBytes = 0
   private pending = new PendingMessages()
   private inFlight = new PendingMessages()
   private settles = new RecordWriter()
@@ -62,7 +71,10 @@ export class Journal {
   constructor(
     private readonly backend: LogBackend,
     private readonly events: JournalEvents,
-  ) {}
+    spill: SpillFile | null = null,
+  ) {
+    this.store = new MessageStore(spill, (segment) => this.readAhead(segment.number))
+  }
 
   // -- recording, during a turn ---------------------------------------------------------------------------------------
 
@@ -71,18 +83,24 @@ export class Journal {
     this.pending.addQueue(queueId)
   }
 
-  enqueue(ticket: Ticket): void {
+  enqueue(ticket: Ticket, bytes: number): void {
     this.pending.add(ticket)
+    this.gatheredBytes += bytes
     this.touch()
+  }
+
+  /** More is gathered than one commit should carry: whoever publishes to the log should wait for the one in flight. */
+  get isFull(): boolean {
+    return this.gatheredBytes > GATHERED_BYTES_MAX
   }
 
   /** The message is gone from this queue for good. `queueId` is 0 for a queue that is not durable. */
   settle(ticket: Ticket, queueId: number): void {
-    if (queueId !== 0) {
-      const segment = this.store.segmentOf(ticket)
-      if (segment !== undefined && segment.logRefs !== null) this.settleLogged(segment, ticket, queueId)
-    }
-    this.store.release(ticket)
+    const segment = this.store.segmentOf(ticket)
+    if (segment === undefined) return
+    if (segment.isCompact) this.store.expand(segment)
+    if (queueId !== 0 && segment.logRefs !== null) this.settleLogged(segment, ticket, queueId)
+    this.store.releaseIn(segment, ticket % SEGMENT_TICKETS)
   }
 
   /** A change of a durable definition; part of the batch `gathering`. */
@@ -110,6 +128,7 @@ export class Journal {
   flush(): void {
     if (this.busy || !this.wasTouched || this.isClosed) return
     this.wasTouched = false
+    this.gatheredBytes = 0
     const batch = this.gathering++
     const entries = this.buildEntries()
     const definitions = this.definitions
@@ -175,6 +194,7 @@ export class Journal {
       if (this.busy) await this.nextOutcome()
     } while (this.wasTouched && this.error === null)
     this.isClosed = true
+    await this.store.spill?.close()
     await this.backend.close(clean && this.error === null)
     if (this.error !== null) throw this.error
   }
@@ -185,10 +205,16 @@ export class Journal {
 
   // -- bytes that left memory -----------------------------------------------------------------------------------------
 
-  /** Starts bringing the ticket's segment back; events.onLoaded follows. Idempotent while under way. */
+  /** Starts bringing the ticket's segment back, and those that follow; events.onLoaded follows. Idempotent while under way. */
   load(ticket: Ticket): void {
     const segment = this.store.segmentOf(ticket)
-    if (segment === undefined || segment.loading || segment.slab !== null) return
+    if (segment === undefined) return
+    this.loadOne(segment)
+    this.readAhead(segment.number)
+  }
+
+  private loadOne(segment: Segment): void {
+    if (segment.loading || segment.slab !== null) return
     segment.loading = true
     loadSegment(this.backend, this.store, segment).then(
       () => this.onLoaded(segment, null),
@@ -196,10 +222,23 @@ export class Journal {
     )
   }
 
+  private readAhead(number: number): void {
+    const loaded: Segment[] = []
+    let bytes = 0
+    for (let next = number + 1; next <= number + READ_AHEAD && bytes < READ_AHEAD_BYTES_MAX; next++) {
+      const segment = this.store.segments.get(next)
+      if (segment === undefined || segment.slab !== null) continue
+      bytes += segment.storedBytes
+      loaded.push(segment)
+      this.loadOne(segment)
+    }
+    if (loaded.length > 0) loaded[loaded.length >> 1].isReadAheadMark = true
+  }
+
   private onLoaded(segment: Segment, error: Error | null): void {
     segment.loading = false
     if (this.closing) return
-    this.events.onLoaded(error)
+    this.events.onLoaded(segment.number, error)
     this.events.requestTurn()
   }
 

@@ -157,7 +157,10 @@ export class LogRows {
     for (const copy of this.copies) {
       const { from } = copy
       if (from.live === 0 || from.segment === null) continue
+      const wasCompact = from.segment.isCompact
+      from.segment.expand()
       const entry = this.survivors(copy.entry, from, from.segment)
+      if (wasCompact) from.segment.compact()
       const bytes = entry.records.length + entry.payload.length
       // Until the commit its position stays that of the old row, so that the segment can be loaded meanwhile.
       const to = { ...from, total: from.live, bytes }

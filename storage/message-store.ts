@@ -1,7 +1,8 @@
 // Message bytes in memory: slabs of bytes, named by tickets, counted by references. Knows nothing of AMQP but the stored
 // form (see segment.ts). The journal above it makes messages durable; queues hold tickets only.
 import { copyBytes } from './bytes'
-import { SEGMENT_TICKETS, Segment, SLAB_BYTES } from './segment'
+import { SEGMENT_TICKETS, Segment, SLAB_BYTES, type SpillPlace } from './segment'
+import type { SpillFile } from './spill-file'
 
 export type Ticket = number
 
@@ -31,6 +32,7 @@ const HEADER_FRAME = 2
 const BODY_FRAME = 3
 /** Idle slabs kept for reuse. */
 const POOL_SLABS_MAX = 64
+const NO_OFFSETS = new Uint32Array(0)
 const PAGE_OUT_STEP_BYTES = 4 * SLAB_BYTES
 
 export class MessageStore {
@@ -39,14 +41,22 @@ export class MessageStore {
   slabBytes = 0
   private current: Segment
   private hot: Segment
-  private nextSegment: number
+  private nextSegment = 1
+  /** The one segment at rest whose references are laid out. */
+  private expanded: Segment | null = null
+  /** On their way to the spill file. */
+  private spillingBytes = 0
   private readonly pool: Buffer[] = []
   /** Full segments in memory, in the order they came there: what pageOutTo looks through. */
   private resident: Segment[] = []
   private slabBytesSeen = 0
 
-  constructor(firstSegment = 1) {
-    this.nextSegment = firstSegment
+  /** `spill`: where messages go that are not in the log; null: they stay in memory. `onMark` is told when a segment with a
+   *  read-ahead mark is used. */
+  constructor(
+    readonly spill: SpillFile | null = null,
+    private readonly onMark: (segment: Segment) => void = () => {},
+  ) {
     this.current = this.open(SLAB_BYTES)
     this.hot = this.current
   }
@@ -85,7 +95,6 @@ export class MessageStore {
     segment.refs[index] = refs
     if (logRefs !== 0) segment.setLogRefs(index, logRefs)
     segment.live++
-    segment.liveBytes += size
     return segment.number * SEGMENT_TICKETS + index
   }
 
@@ -93,8 +102,23 @@ export class MessageStore {
     const number = Math.floor(ticket / SEGMENT_TICKETS)
     if (this.hot.number === number) return this.hot
     const segment = this.segments.get(number)
-    if (segment !== undefined) this.hot = segment
+    if (segment !== undefined) this.enter(segment)
     return segment
+  }
+
+  private enter(segment: Segment): void {
+    this.hot = segment
+    if (!segment.isReadAheadMark) return
+    segment.isReadAheadMark = false
+    this.onMark(segment)
+  }
+
+  /** Of a segment at rest: its references can be read and changed, until the next one's are. */
+  expand(segment: Segment): void {
+    if (!segment.isCompact) return
+    this.expanded?.compact()
+    this.expanded = segment
+    segment.expand()
   }
 
   /** false: the bytes are not in memory, see Journal.load. */
@@ -108,20 +132,16 @@ export class MessageStore {
     return true
   }
 
-  /** Stored length in bytes; 0 for a ticket that is gone. */
-  lengthOf(ticket: Ticket): number {
-    const segment = this.segmentOf(ticket)
-    return segment === undefined ? 0 : segment.lengthAt(ticket % SEGMENT_TICKETS)
-  }
-
   /** One reference less; the last one frees the bytes. */
   release(ticket: Ticket): void {
     const segment = this.segmentOf(ticket)
-    if (segment === undefined) return
-    const index = ticket % SEGMENT_TICKETS
+    if (segment !== undefined) this.releaseIn(segment, ticket % SEGMENT_TICKETS)
+  }
+
+  releaseIn(segment: Segment, index: number): void {
+    if (segment.isCompact) this.expand(segment)
     if (segment.refs[index] === 0 || --segment.refs[index] !== 0) return
     segment.live--
-    segment.liveBytes -= segment.lengthAt(index)
     if (segment.live === 0 && segment !== this.current) this.drop(segment)
   }
 
@@ -129,7 +149,7 @@ export class MessageStore {
   recoverSegment(number: number): Segment {
     let segment = this.segments.get(number)
     if (segment === undefined) {
-      segment = new Segment(number, null)
+      segment = new Segment(number, null, 0)
       this.segments.set(number, segment)
     }
     return segment
@@ -139,20 +159,35 @@ export class MessageStore {
   drop(segment: Segment): void {
     this.segments.delete(segment.number)
     if (this.hot === segment) this.hot = this.current
-    this.pageOut(segment)
+    if (this.expanded === segment) this.expanded = null
+    this.freeSlab(segment)
+    this.freeSpill(segment)
   }
 
-  /** Gives the segment's slab back; the caller made sure that its bytes are elsewhere or not needed. */
+  /** Gives the segment's slab back; the caller made sure that its bytes are elsewhere. */
   pageOut(segment: Segment): void {
+    if (segment.slab === null) return
+    this.freeSlab(segment)
+    segment.offsets = NO_OFFSETS
+    segment.compact()
+  }
+
+  private freeSlab(segment: Segment): void {
     const slab = segment.slab
-    if (slab === null) return
+    // A slab that is being written to the spill file belongs to that write until it ends.
+    if (slab === null || segment.loading) return
     segment.slab = null
     this.slabBytes -= slab.length
     if (slab.length === SLAB_BYTES && this.pool.length < POOL_SLABS_MAX) this.pool.push(slab)
   }
 
-  /** Lets go of slabs whose messages are all in the log until at most `bytes` are held, or nothing more can go. The newest
-   *  first: the oldest are what consumers want next. */
+  private freeSpill(segment: Segment): void {
+    if (segment.spill !== null) this.spill?.free(segment.spill)
+    segment.spill = null
+  }
+
+  /** Lets go of slabs until at most `bytes` are held, or nothing more can go: those whose messages are all in the log at once,
+   *  others by way of the spill file. The newest first: the oldest are what consumers want next. */
   pageOutTo(bytes: number): void {
     // Looking through all of it again pays only when there is something new.
     if (this.slabBytes - this.slabBytesSeen < PAGE_OUT_STEP_BYTES && this.slabBytesSeen > bytes) return
@@ -160,11 +195,44 @@ export class MessageStore {
       if (this.resident[i].isPageable) this.pageOut(this.resident[i])
     }
     this.resident = this.resident.filter((segment) => segment.slab !== null)
+    for (let i = this.resident.length - 1; i >= 0 && this.slabBytes - this.spillingBytes > bytes; i--) {
+      if (!this.spillOut(this.resident[i])) break
+    }
     this.slabBytesSeen = this.slabBytes
   }
 
+  /** false: the spill file takes no more just now. */
+  private spillOut(segment: Segment): boolean {
+    const { spill } = this
+    const slab = segment.slab
+    if (spill === null || !spill.hasRoom || slab === null) return false
+    if (segment.loading || !segment.isWritten) return true
+    segment.loading = true
+    this.spillingBytes += slab.length
+    spill.write([bytesOf(segment.offsets, segment.count + 1), slab.subarray(0, segment.used)]).then(
+      (place) => this.onSpilled(segment, slab, place),
+      () => this.onSpilled(segment, slab, null),
+    )
+    return true
+  }
+
+  private onSpilled(segment: Segment, slab: Buffer, place: SpillPlace | null): void {
+    segment.loading = false
+    this.spillingBytes -= slab.length
+    if (segment.live === 0) {
+      this.freeSlab(segment)
+      if (place !== null) this.spill?.free(place)
+    } else if (place !== null) {
+      segment.spill = place
+      this.pageOut(segment)
+    }
+  }
+
   pageIn(segment: Segment, slab: Buffer): void {
+    this.expand(segment)
+    if (this.expanded === segment) this.expanded = null
     segment.slab = slab
+    this.freeSpill(segment)
     this.resident.unshift(segment)
     this.slabBytes += slab.length
   }
@@ -172,6 +240,21 @@ export class MessageStore {
   takeSlab(bytes: number): Buffer {
     if (bytes <= SLAB_BYTES) return this.pool.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES)
     return Buffer.allocUnsafeSlow(bytes)
+  }
+
+  /** Brings a spilled segment back. Rejects with the file's error. */
+  async unspill(segment: Segment): Promise<void> {
+    if (segment.spill === null || this.spill === null) return
+    const offsets = new Uint32Array(segment.count + 1)
+    const slab = this.takeSlab(segment.used)
+    try {
+      await this.spill.read(segment.spill, [bytesOf(offsets, offsets.length), slab.subarray(0, segment.used)])
+    } catch (error) {
+      if (segment.live > 0) throw error // else nobody wants it any more, and its place may be another's
+    }
+    if (segment.live === 0) return
+    segment.offsets = offsets
+    this.pageIn(segment, slab)
   }
 
   isCurrent(segment: Segment): boolean {
@@ -194,6 +277,10 @@ export class MessageStore {
     this.segments.set(segment.number, segment)
     return segment
   }
+}
+
+function bytesOf(numbers: Uint32Array, count: number): Uint8Array {
+  return new Uint8Array(numbers.buffer, numbers.byteOffset, count * 4)
 }
 
 function copyFrame(type: number, src: Buffer, start: number, end: number, dst: Buffer, at: number): number {

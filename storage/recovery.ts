@@ -12,8 +12,6 @@ import type { MessageStore, Ticket } from './message-store'
 import { type LogRow, SEGMENT_TICKETS, type Segment } from './segment'
 
 export interface RecoveredQueue {
-  tickets: Ticket[] // ascending
-  bodyBytes: number
   returned: Set<Ticket> // delivered before; known exactly only after a clean stop
   deliveredUpTo: Ticket // everything up to here may have been; as a clean stop recorded it
 }
@@ -25,11 +23,16 @@ export interface Recovered {
   maxTicket: Ticket
 }
 
+/** Told of every message of a queue, ascending but for messages that were copied forward. */
+export type OnRecovered = (queueId: number, ticket: Ticket, bodyLength: number) => void
+
+/** Reads the records twice: first to learn what is live, then to tell of it, so that what is not never costs memory. */
 export async function recover(
   backend: LogBackend,
   store: MessageStore,
   rows: LogRows,
   knownQueues: ReadonlySet<number>,
+  onMessage: OnRecovered,
 ): Promise<Recovered> {
   const replay = new Replay(store, knownQueues)
   await backend.replay((position, records, payloadLength) => {
@@ -37,22 +40,30 @@ export async function recover(
     readRecords(records, replay)
     replay.endRow(rows)
   })
-  return replay.finish(rows)
+  const recovered = replay.finish()
+  if (recovered.messages === 0) return recovered
+  const teller = new Teller(store, rows, knownQueues, onMessage)
+  await backend.replay((position, records) => {
+    teller.position = position
+    readRecords(records, teller)
+  })
+  for (const segment of store.segments.values()) if (segment.slab === null) rest(segment)
+  return recovered
 }
 
-/** A queue during the replay: every message ever put into it that the log still knows, with its body length. */
-interface ReplayedQueue extends RecoveredQueue {
-  bodies: number[]
+function rest(segment: Segment): void {
+  segment.logRefs = segment.refs
+  segment.compact()
+  if (!segment.isCompact) segment.logRefs = segment.refs.slice()
 }
 
 class Replay implements RecordSink {
-  private readonly queues = new Map<number, ReplayedQueue>()
+  private readonly queues = new Map<number, RecoveredQueue>()
   private row: LogRow = { position: 0, firstIndex: 0, total: 0, live: 0, bytes: 0 }
   private segment: Segment | null = null
   private maxQueueId = 0
   private maxTicket = 0 // of messages
   private maxNamed = 0 // in any record
-  private inOrder = true
 
   constructor(
     private readonly store: MessageStore,
@@ -73,35 +84,26 @@ class Replay implements RecordSink {
     segment.rows.sort((a, b) => a.firstIndex - b.firstIndex)
   }
 
-  onEnqueue(first: Ticket, count: number, queueIds: readonly number[], lengths: DataView, lengthsAt: number): void {
-    for (const id of queueIds) this.maxQueueId = Math.max(this.maxQueueId, id)
-    const known = queueIds.filter((id) => this.knownQueues.has(id))
-    for (let i = 0; i < count; i++) {
-      const at = lengthsAt + 8 * i
-      this.addMessage(first + i, lengths.getUint32(at, true), lengths.getUint32(at + 4, true), known)
+  onEnqueue(first: Ticket, count: number, queueIds: readonly number[]): void {
+    let references = 0
+    for (const id of queueIds) {
+      this.maxQueueId = Math.max(this.maxQueueId, id)
+      if (this.knownQueues.has(id)) references++
     }
+    for (let ticket = first; ticket < first + count; ticket++) this.addMessage(ticket, references)
+    this.maxTicket = Math.max(this.maxTicket, first + count - 1)
   }
 
-  private addMessage(ticket: Ticket, length: number, bodyLength: number, queueIds: readonly number[]): void {
+  private addMessage(ticket: Ticket, references: number): void {
     const number = Math.floor(ticket / SEGMENT_TICKETS)
     const index = ticket % SEGMENT_TICKETS
-    const segment = this.store.recoverSegment(number)
+    const segment = this.segment?.number === number ? this.segment : this.store.recoverSegment(number)
     this.segment = segment
     if (this.row.firstIndex === -1) this.row.firstIndex = index
     this.row.total++
     while (index >= segment.capacity) segment.grow()
     segment.count = Math.max(segment.count, index + 1)
-    this.inOrder &&= ticket > this.maxTicket
-    this.maxTicket = Math.max(this.maxTicket, ticket)
-    if (segment.refs[index] > 0 || queueIds.length === 0) return
-    segment.refs[index] = queueIds.length
-    segment.setLogRefs(index, queueIds.length)
-    segment.offsets[index + 1] = length // a length until `finish` makes offsets of them
-    for (const id of queueIds) {
-      const queue = this.queue(id)
-      queue.tickets.push(ticket)
-      queue.bodies.push(bodyLength)
-    }
+    if (segment.refs[index] === 0) segment.refs[index] = references
   }
 
   onSettle(queueId: number, first: Ticket, count: number): void {
@@ -115,11 +117,9 @@ class Replay implements RecordSink {
     this.queues.get(queueId)?.returned.delete(ticket)
     const segment = this.store.segments.get(Math.floor(ticket / SEGMENT_TICKETS))
     const index = ticket % SEGMENT_TICKETS
-    if (segment === undefined || segment.logRefs === null || index >= segment.capacity || segment.refs[index] === 0)
-      return
+    if (segment === undefined || index >= segment.capacity || segment.refs[index] === 0) return
     if (segment.isSettledBy(queueId, index)) return
-    segment.refs[index]--
-    if (--segment.logRefs[index] !== 0) segment.markSettled(queueId, index)
+    if (--segment.refs[index] !== 0) segment.markSettled(queueId, index)
   }
 
   onReturned(queueId: number, first: Ticket, count: number): void {
@@ -135,56 +135,58 @@ class Replay implements RecordSink {
     queue.deliveredUpTo = Math.max(queue.deliveredUpTo, upToTicket)
   }
 
-  finish(rows: LogRows): Recovered {
+  finish(): Recovered {
     // Tickets that old records still name are not used again: a new message must not be taken for one of theirs.
     let maxSegment = Math.floor(this.maxNamed / SEGMENT_TICKETS)
-    for (const segment of this.store.segments.values()) maxSegment = Math.max(maxSegment, segment.number)
-    for (const [id, queue] of this.queues) this.finishQueue(id, queue)
     let messages = 0
     for (const segment of this.store.segments.values()) {
-      if (segment.slab === null) messages += this.finishSegment(segment, rows)
+      maxSegment = Math.max(maxSegment, segment.number)
+      if (segment.slab !== null) continue
+      for (let index = 0; index < segment.count; index++) if (segment.refs[index] > 0) segment.live++
+      messages += segment.live
+      if (segment.live === 0) this.store.drop(segment)
     }
     this.store.startAfter(maxSegment)
     return { queues: this.queues, messages, maxQueueId: this.maxQueueId, maxTicket: this.maxTicket }
   }
 
-  private finishQueue(id: number, queue: ReplayedQueue): void {
-    let kept = 0
-    for (let i = 0; i < queue.tickets.length; i++) {
-      const ticket = queue.tickets[i]
-      const index = ticket % SEGMENT_TICKETS
-      const segment = this.store.segments.get(Math.floor(ticket / SEGMENT_TICKETS)) as Segment
-      if (segment.refs[index] === 0 || segment.isSettledBy(id, index)) continue
-      queue.tickets[kept++] = ticket
-      queue.bodyBytes += queue.bodies[i]
-    }
-    queue.tickets.length = kept
-    queue.bodies = []
-    if (!this.inOrder) queue.tickets.sort((a, b) => a - b)
-  }
-
-  private finishSegment(segment: Segment, rows: LogRows): number {
-    let at = 0
-    for (let index = 0; index < segment.count; index++) {
-      const length = segment.refs[index] > 0 ? segment.offsets[index + 1] : 0
-      at += length
-      segment.offsets[index + 1] = at
-      if (length === 0) continue
-      segment.live++
-      segment.liveBytes += length
-      const row = segment.rowOf(index)
-      if (row !== null) rows.addLive(row)
-    }
-    if (segment.live === 0) this.store.drop(segment)
-    return segment.live
-  }
-
-  private queue(id: number): ReplayedQueue {
+  private queue(id: number): RecoveredQueue {
     let queue = this.queues.get(id)
     if (queue === undefined) {
-      queue = { tickets: [], bodies: [], bodyBytes: 0, returned: new Set(), deliveredUpTo: 0 }
+      queue = { returned: new Set(), deliveredUpTo: 0 }
       this.queues.set(id, queue)
     }
     return queue
   }
+}
+
+/** The second reading: what is live, and in the row that counts. */
+class Teller implements RecordSink {
+  position = 0
+
+  constructor(
+    private readonly store: MessageStore,
+    private readonly rows: LogRows,
+    private readonly knownQueues: ReadonlySet<number>,
+    private readonly onMessage: OnRecovered,
+  ) {}
+
+  onEnqueue(first: Ticket, count: number, queueIds: readonly number[], lengths: DataView, lengthsAt: number): void {
+    const known = queueIds.filter((id) => this.knownQueues.has(id))
+    for (let i = 0; i < count; i++) this.tell(first + i, lengths.getUint32(lengthsAt + 8 * i + 4, true), known)
+  }
+
+  private tell(ticket: Ticket, bodyLength: number, queueIds: readonly number[]): void {
+    const index = ticket % SEGMENT_TICKETS
+    const segment = this.store.segmentOf(ticket)
+    if (segment === undefined || segment.refs[index] === 0) return
+    const row = segment.rowOf(index)
+    if (row === null || row.position !== this.position) return
+    this.rows.addLive(row)
+    for (const id of queueIds) if (!segment.isSettledBy(id, index)) this.onMessage(id, ticket, bodyLength)
+  }
+
+  onSettle(): void {}
+  onReturned(): void {}
+  onDelivered(): void {}
 }

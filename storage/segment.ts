@@ -33,20 +33,42 @@ export interface LogRow {
   bytes: number
 }
 
+/** The same for every live message of a compact segment. */
+interface Compact {
+  refs: number
+  logRefs: number
+  /** A bit per ticket; null: all are live. */
+  live: Uint8Array | null
+}
+
+const NONE = new Uint32Array(0)
+
+/** Blocks of the spill file, see spill-file.ts. */
+export interface SpillPlace {
+  firstBlock: number
+  blocks: number
+}
+
 export class Segment {
-  /** null: paged out, the bytes are in `rows`. */
+  /** null: paged out, the bytes are in `rows` or `spill`. */
   slab: Buffer | null
   used = 0
   count = 0
   /** Messages with a reference left. */
   live = 0
-  liveBytes = 0
-  offsets: Uint32Array
+  offsets: Uint32Array // where each message ends; empty while paged out
   refs: Uint32Array
   /** References by durable queues of a persistent message; null as long as there is none. */
   logRefs: Uint32Array | null = null
   rows: LogRow[] = []
+  /** Where in the spill file the slab is, if it went there. */
+  spill: SpillPlace | null = null
+  /** Its bytes are under way, to memory or to the spill file. */
   loading = false
+  /** The consumers come near: read what follows. See Journal.readAhead. */
+  isReadAheadMark = false
+  /** Instead of `refs` and `logRefs`, which are empty then. Call expand() before touching those. */
+  private compacted: Compact | null = null
   /** Of messages in several durable queues: a bit per ticket that the queue settled while others still held it. Bits, since a
    *  slow queue beside a fast one has tens of millions of them. */
   private settledBy: Map<number, Uint8Array> | null = null
@@ -71,7 +93,7 @@ export class Segment {
 
   /** Room for one more ticket; a segment of few big messages must not pay for 4,096 small ones. */
   grow(): void {
-    this.resize(Math.min(SEGMENT_TICKETS, this.refs.length * 4))
+    this.resize(Math.min(SEGMENT_TICKETS, Math.max(64, this.refs.length * 4)))
   }
 
   resize(capacity: number): void {
@@ -87,11 +109,61 @@ export class Segment {
     this.logRefs[index] = references
   }
 
+  // -- a segment at rest ----------------------------------------------------------------------------------------------
+
+  /** About what it takes in memory. */
+  get storedBytes(): number {
+    let bytes = this.used
+    if (bytes === 0) for (const row of this.rows) bytes += row.bytes
+    return bytes
+  }
+
+  get isCompact(): boolean {
+    return this.compacted !== null
+  }
+
+  /** Ten million messages on disk must not cost twelve bytes each: where all live messages have as many references, a bit
+   *  says it. For segments without a slab. */
+  compact(): void {
+    const { refs, logRefs, count } = this
+    if (this.slab !== null || this.loading || this.compacted !== null) return
+    let first = 0
+    while (first < count && refs[first] === 0) first++
+    if (first === count) return
+    const ofAll = refs[first]
+    const logOfAll = logRefs === null ? 0 : logRefs[first]
+    const live = this.live === count ? null : new Uint8Array((count + 7) >> 3)
+    for (let i = first; i < count; i++) {
+      if (refs[i] === 0) continue
+      if (refs[i] !== ofAll || (logRefs !== null && logRefs[i] !== logOfAll)) return
+      if (live !== null) live[i >> 3] |= 1 << (i & 7)
+    }
+    this.compacted = { refs: ofAll, logRefs: logOfAll, live }
+    this.refs = NONE
+    this.logRefs = null
+  }
+
+  expand(): void {
+    if (this.compacted === null) return
+    const { refs, logRefs, live } = this.compacted
+    this.compacted = null
+    const { count } = this
+    this.refs = new Uint32Array(count)
+    for (let i = 0; i < count; i++) if (live === null || (live[i >> 3] & (1 << (i & 7))) !== 0) this.refs[i] = refs
+    if (logRefs === 0) return
+    this.logRefs = refs === logRefs ? this.refs.slice() : this.refs.map((n) => (n === 0 ? 0 : logRefs))
+  }
+
+  // -- fan-out --------------------------------------------------------------------------------------------------------
+
   markSettled(queueId: number, index: number): void {
     this.settledBy ??= new Map()
     let bits = this.settledBy.get(queueId)
-    if (bits === undefined) {
-      bits = new Uint8Array(SEGMENT_TICKETS / 8)
+    if (bits === undefined || bits.length <= index >> 3) {
+      // Full segments take no more tickets; others may grow to all of them.
+      const larger = new Uint8Array(this.slab === null ? (this.count + 7) >> 3 : SEGMENT_TICKETS / 8)
+      if (bits !== undefined) larger.set(bits)
+      bits = larger
       this.settledBy.set(queueId, bits)
     }
     bits[index >> 3] |= 1 << (index & 7)
@@ -99,8 +171,10 @@ export class Segment {
 
   isSettledBy(queueId: number, index: number): boolean {
     const bits = this.settledBy?.get(queueId)
-    return bits !== undefined && (bits[index >> 3] & (1 << (index & 7))) !== 0
+    return bits !== undefined && index >> 3 < bits.length && (bits[index >> 3] & (1 << (index & 7))) !== 0
   }
+
+  // -- leaving memory -------------------------------------------------------------------------------------------------
 
   lengthAt(index: number): number {
     return this.offsets[index + 1] - this.offsets[index]
@@ -108,13 +182,20 @@ export class Segment {
 
   /** Every live message can be read back from the log as long as it lives, so the slab may go. */
   get isPageable(): boolean {
-    if (this.slab === null || this.loading) return false
-    let logged = 0
+    return this.slab !== null && !this.loading && this.isWritten && this.isHeldByLogOnly
+  }
+
+  /** No batch needs the bytes any more. */
+  get isWritten(): boolean {
+    let written = 0
     for (const row of this.rows) {
       if (row.position === 0) return false
-      logged += row.live
+      written += row.live
     }
-    return logged === this.live && this.isHeldByLogOnly
+    const { logRefs, count } = this
+    if (logRefs === null) return true
+    for (let i = 0; i < count; i++) if (logRefs[i] !== 0) written--
+    return written === 0
   }
 
   /** No queue that is not durable holds a message of this segment: it would be left without bytes when the durable ones have

@@ -7,6 +7,8 @@ import { Journal } from '../../storage/journal'
 import type { LogBackend } from '../../storage/log-backend'
 import type { ByteRange } from '../../storage/message-store'
 import { recover } from '../../storage/recovery'
+import { SEGMENT_TICKETS } from '../../storage/segment'
+import { SpillFile } from '../../storage/spill-file'
 import type { Clock } from './clock'
 import type { Ticket } from './core-api'
 import { newChurnCounters, newMessageCounters } from './counters'
@@ -34,6 +36,8 @@ export interface CoreOptions {
   defaultVhost: string
   loopbackUsers: readonly string[]
   memoryLimit: number // bytes
+  /** Where transient messages go when memory runs short; null: they stay in memory. */
+  spillPath?: string | null
   log(message: string): void
 }
 
@@ -43,6 +47,14 @@ const PAGE_OUT_SHARE = 0.5
 const BLOCK_SHARE = 0.8
 /** And until it is down to this share: not every message is worth a signal. */
 const UNBLOCK_SHARE = 0.7
+
+/** Left to messages in memory however much the rest takes. */
+const SLABS_BYTES_MIN = 8 * 1024 * 1024
+
+// Measured, about.
+const SEGMENT_BYTES = 500 // paged out, with its row
+const ROW_BYTES = 120
+const CONNECTION_BYTES = 20 * 1024
 
 /** After a failed commit, the next attempt when nobody publishes. */
 const RETRY_MS = 1000
@@ -57,7 +69,10 @@ export class Core implements Surroundings {
   private queueIds = 1
   private dirty: Queue[] = []
   private dispatching: Queue[] = []
-  private waitingForLoad = new Set<Queue>()
+  /** By segment. */
+  private waitingForLoad = new Map<number, Set<Queue>>()
+  /** Segments that could not be read; told in the log once. */
+  private readonly readErrors = new Set<number>()
   private isRequested = false
   private isRetryDue = false
   isOverLimit = false
@@ -70,13 +85,17 @@ export class Core implements Surroundings {
   ) {
     this.now = options.clock.now()
     this.users = new Users(options.loopbackUsers)
-    this.journal = new Journal(backend, {
-      onCommitted: (batch) => events.onCommitted(batch),
-      onFailed: (batch, error) => this.onCommitFailed(batch, error),
-      onLoaded: (error) => this.onLoaded(error),
-      requestTurn: () => this.requestTurn(),
-      requestSettle: (ms) => options.clock.after(ms, () => this.journal.settleNow()),
-    })
+    this.journal = new Journal(
+      backend,
+      {
+        onCommitted: (batch) => events.onCommitted(batch),
+        onFailed: (batch, error) => this.onCommitFailed(batch, error),
+        onLoaded: (segment, error) => this.onLoaded(segment, error),
+        requestTurn: () => this.requestTurn(),
+        requestSettle: (ms) => options.clock.after(ms, () => this.journal.settleNow()),
+      },
+      options.spillPath ? new SpillFile(options.spillPath) : null,
+    )
   }
 
   // -- start and stop -------------------------------------------------------------------------------------------------
@@ -89,12 +108,16 @@ export class Core implements Surroundings {
     else this.restore(opened.definitions)
     const queues = new Map<number, Queue>()
     for (const vhost of this.vhosts.values()) for (const queue of vhost.queues.values()) queues.set(queue.id, queue)
-    const recovered = await recover(this.backend, this.journal.store, this.journal.rows, new Set(queues.keys()))
+    const { store, rows } = this.journal
+    const recovered = await recover(this.backend, store, rows, new Set(queues.keys()), (id, ticket, bodyBytes) =>
+      queues.get(id)?.recover(ticket, bodyBytes),
+    )
     this.queueIds = Math.max(this.queueIds, recovered.maxQueueId + 1)
-    for (const [id, found] of recovered.queues) {
+    for (const queue of queues.values()) {
+      const found = recovered.queues.get(queue.id)
       // A clean stop recorded what had been delivered; after a crash anything may have been.
-      const deliveredUpTo = opened.cleanShutdown ? found.deliveredUpTo : recovered.maxTicket
-      queues.get(id)?.recover(found.tickets, found.bodyBytes, deliveredUpTo, found.returned)
+      const deliveredUpTo = opened.cleanShutdown ? (found?.deliveredUpTo ?? 0) : recovered.maxTicket
+      queue.finishRecovery(deliveredUpTo, found?.returned ?? new Set())
     }
     if (recovered.messages > 0) this.options.log(`Recovered ${recovered.messages} messages`)
     await this.journal.whenDurable()
@@ -182,12 +205,23 @@ export class Core implements Surroundings {
   private watchMemory(): void {
     const { store } = this.journal
     const { memoryLimit } = this.options
-    if (store.slabBytes > memoryLimit * PAGE_OUT_SHARE) store.pageOutTo(memoryLimit * PAGE_OUT_SHARE)
-    const isOver = store.slabBytes > memoryLimit * (this.isOverLimit ? UNBLOCK_SHARE : BLOCK_SHARE)
+    const held = store.slabBytes + this.overheadBytes
+    const pageOutAt = memoryLimit * PAGE_OUT_SHARE
+    if (held > pageOutAt) store.pageOutTo(Math.max(SLABS_BYTES_MIN, pageOutAt - this.overheadBytes))
+    const isOver = held > memoryLimit * (this.isOverLimit ? UNBLOCK_SHARE : BLOCK_SHARE)
     if (isOver === this.isOverLimit) return
     this.isOverLimit = isOver
     this.events.onMemory(isOver)
   }
+
+  /** Adds up what queues and the log's books take beside the messages. Called now and then. */
+  measureOverhead(connections: number): void {
+    const { store, rows } = this.journal
+    let bytes = store.segments.size * SEGMENT_BYTES + rows.count * ROW_BYTES + connections * CONNECTION_BYTES
+    for (const vhost of this.vhosts.values()) for (const queue of vhost.queues.values()) bytes += queue.heldBytes
+    this.overheadBytes = bytes
+  }
+  private overheadBytes = 0
 
   addDirty(queue: Queue): void {
     this.dirty.push(queue)
@@ -195,7 +229,10 @@ export class Core implements Surroundings {
   }
 
   awaitLoad(queue: Queue, ticket: Ticket): void {
-    this.waitingForLoad.add(queue)
+    const segment = Math.floor(ticket / SEGMENT_TICKETS)
+    const waiting = this.waitingForLoad.get(segment)
+    if (waiting === undefined) this.waitingForLoad.set(segment, new Set([queue]))
+    else waiting.add(queue)
     this.journal.load(ticket)
   }
 
@@ -203,13 +240,22 @@ export class Core implements Surroundings {
     return this.queueIds++
   }
 
-  private onLoaded(error: Error | null): void {
-    const waiting = this.waitingForLoad
-    this.waitingForLoad = new Set()
-    if (error !== null) {
-      this.options.log(`Reading messages back failed, trying again in ${RETRY_MS} ms: ${error.message}`)
-      this.options.clock.after(RETRY_MS, () => this.wake(waiting))
-    } else this.wake(waiting)
+  private onLoaded(segment: number, error: Error | null): void {
+    if (error === null) {
+      this.readErrors.delete(segment)
+      return this.wakeLoaded(segment)
+    }
+    if (!this.readErrors.has(segment)) {
+      this.options.log(`Reading messages back failed, trying again every ${RETRY_MS} ms: ${error.message}`)
+    }
+    this.readErrors.add(segment)
+    this.options.clock.after(RETRY_MS, () => this.wakeLoaded(segment))
+  }
+
+  private wakeLoaded(segment: number): void {
+    const waiting = this.waitingForLoad.get(segment)
+    this.waitingForLoad.delete(segment)
+    if (waiting !== undefined) this.wake(waiting)
     this.events.onLoaded()
   }
 

@@ -65,7 +65,7 @@ describe('Returned', () => {
           expect(returned.length).toBe(model.length)
           if (model.length > 0) expect(returned.peek()).toBe(model[0])
         }
-        expect([...returned]).toEqual(model)
+        expect([...returned].sort((a, b) => a - b)).toEqual(model)
       }),
     )
   })

@@ -172,6 +172,11 @@ export class Queue implements QueueView, UnackedOwner {
     return this.ready.length + this.returned.length
   }
 
+  /** Memory taken by what waits or is unacked, the messages themselves not counted; about. */
+  get heldBytes(): number {
+    return this.readyCount * 8 + this.unackedCount * 24
+  }
+
   private headIsReturned(): boolean {
     if (this.returned.length === 0) return false
     return this.ready.length === 0 || this.returned.peek() < this.ready.peek()
@@ -223,14 +228,26 @@ export class Queue implements QueueView, UnackedOwner {
     return count
   }
 
-  /** What recovery found; `deliveredUpTo` as after a crash, `returned` as recorded by a clean stop. */
-  recover(tickets: readonly Ticket[], bodyBytes: number, deliveredUpTo: Ticket, returned: ReadonlySet<Ticket>): void {
-    for (const ticket of tickets) {
+  /** A message that recovery found; followed by finishRecovery. */
+  recover(ticket: Ticket, bodyBytes: number): void {
+    if (ticket < this.recoveredUpTo) this.isOutOfOrder = true
+    this.recoveredUpTo = ticket
+    this.ready.push(ticket)
+    this.readyBytes += bodyBytes
+  }
+  private recoveredUpTo: Ticket = 0
+  private isOutOfOrder = false
+
+  /** `deliveredUpTo` as after a crash, `returned` as recorded by a clean stop. */
+  finishRecovery(deliveredUpTo: Ticket, returned: ReadonlySet<Ticket>): void {
+    this.deliveredUpTo = deliveredUpTo
+    if (!this.isOutOfOrder && returned.size === 0) return
+    const tickets = new Float64Array(this.ready.length)
+    for (let i = 0; i < tickets.length; i++) tickets[i] = this.ready.shift()
+    for (const ticket of tickets.sort()) {
       if (returned.has(ticket)) this.returned.add(ticket)
       else this.ready.push(ticket)
     }
-    this.readyBytes = bodyBytes
-    this.deliveredUpTo = deliveredUpTo
   }
 
   /** At a clean stop: what was delivered before, for the log. */

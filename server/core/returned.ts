@@ -1,54 +1,67 @@
-// Messages of a queue that were delivered before and wait again, in ticket order. They go out ahead of newer ones, and
-// being here is what makes a delivery `redelivered`.
+// Messages of a queue that were delivered before and wait again. They go out ahead of newer ones, lowest ticket first, and
+// being here is what makes a delivery `redelivered`. A binary heap: a million may come back at once, in any order.
 import type { Ticket } from './core-api'
 
-export class Returned {
-  private tickets: Ticket[] = []
-  private head = 0
+const CAPACITY_MIN = 16
 
-  get length(): number {
-    return this.tickets.length - this.head
-  }
+export class Returned {
+  length = 0
+  /** Each entry is lower than those at twice its place and one and two beyond; the lowest is first. */
+  private tickets = new Float64Array(0)
 
   /** Call only when length > 0. */
   peek(): Ticket {
-    return this.tickets[this.head]
+    return this.tickets[0]
   }
 
+  /** Call only when length > 0. */
   shift(): Ticket {
-    const ticket = this.tickets[this.head++]
-    if (this.head === this.tickets.length) this.clear()
-    else if (this.head > 1024 && this.head * 2 > this.tickets.length) {
-      this.tickets = this.tickets.slice(this.head)
-      this.head = 0
-    }
-    return ticket
+    const lowest = this.tickets[0]
+    const last = this.tickets[--this.length]
+    if (this.length === 0) this.clear()
+    else this.sink(last)
+    return lowest
   }
 
   add(ticket: Ticket): void {
-    const last = this.tickets.length - 1
-    if (this.length === 0 || ticket > this.tickets[last]) this.tickets.push(ticket)
-    else if (this.head > 0 && ticket < this.peek()) this.tickets[--this.head] = ticket
-    else this.tickets.splice(this.positionOf(ticket), 0, ticket)
+    if (this.length === this.tickets.length) this.grow()
+    const { tickets } = this
+    let at = this.length++
+    while (at > 0) {
+      const parent = (at - 1) >> 1
+      if (tickets[parent] <= ticket) break
+      tickets[at] = tickets[parent]
+      at = parent
+    }
+    tickets[at] = ticket
   }
 
   clear(): void {
-    this.tickets = []
-    this.head = 0
+    this.length = 0
+    this.tickets = new Float64Array(0)
   }
 
+  /** In no order. */
   *[Symbol.iterator](): Iterator<Ticket> {
-    for (let i = this.head; i < this.tickets.length; i++) yield this.tickets[i]
+    for (let i = 0; i < this.length; i++) yield this.tickets[i]
   }
 
-  private positionOf(ticket: Ticket): number {
-    let low = this.head
-    let high = this.tickets.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.tickets[middle] < ticket) low = middle + 1
-      else high = middle
+  /** From the top, to where nothing below is lower. */
+  private sink(ticket: Ticket): void {
+    const { tickets, length } = this
+    let at = 0
+    for (let child = 1; child < length; child = 2 * at + 1) {
+      if (child + 1 < length && tickets[child + 1] < tickets[child]) child++
+      if (tickets[child] >= ticket) break
+      tickets[at] = tickets[child]
+      at = child
     }
-    return low
+    tickets[at] = ticket
+  }
+
+  private grow(): void {
+    const larger = new Float64Array(Math.max(CAPACITY_MIN, this.tickets.length * 2))
+    larger.set(this.tickets)
+    this.tickets = larger
   }
 }

@@ -87,14 +87,14 @@ export class Vhost implements VhostView, VhostContext {
     if (count === 0) return UNROUTABLE
     exchange.publishOut += count
     const { journal } = this.surroundings
+    const bodyBytes = m.bodyEnd - m.bodyStart
     const isLogged =
       logIds.length !== 0 && deliveryModeOf(m.headerBuf, m.headerStart + PROPERTIES_AT, m.headerEnd) === PERSISTENT
     const ticket = journal.store.append(m, count, isLogged ? logIds.length : 0)
     if (isLogged) {
       for (let i = 0; i < logIds.length; i++) journal.addQueue(logIds[i])
-      journal.enqueue(ticket)
+      journal.enqueue(ticket, bodyBytes)
     }
-    const bodyBytes = m.bodyEnd - m.bodyStart
     for (let i = 0; i < count; i++) queues[i].push(ticket, bodyBytes)
     return isLogged ? LOGGED : ROUTED
   }

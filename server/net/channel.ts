@@ -183,6 +183,7 @@ export class Channel implements ChannelView, ConsumerSink {
     const outcome = vhost.publish(session, message)
     this.counters.publish++
     if (outcome === UNROUTABLE) this.onUnroutable(message, mandatory)
+    else if (outcome === LOGGED) this.connection.hasLogged = true
     if (this.confirms !== null) {
       this.confirms.onPublish(outcome === LOGGED ? hub.core.journal.gathering : 0)
       hub.addConfirming(this)

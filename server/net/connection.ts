@@ -60,6 +60,9 @@ export class Connection implements ConnectionView, FrameSink {
   private sentBytesSeen = 0
   /** Has published, so that it is blocked when memory is short. */
   private isPublisher = false
+  /** Has published something for the disk since it last waited for it. */
+  hasLogged = false
+  private isWaitingForCommit = false
   private wantsBlockedNotify = false
   private isParked = false
   /** Parked until the peer takes what was written. */
@@ -102,21 +105,40 @@ export class Connection implements ConnectionView, FrameSink {
     })
     this.keepBorrowed()
     if (this.hub.core.isOverLimit) this.blockIfPublishing()
+    if (this.hub.core.journal.isFull && this.hasLogged) this.waitForCommit()
   }
 
-  // -- memory ---------------------------------------------------------------------------------------------------------
+  // -- flow control ---------------------------------------------------------------------------------------------------
+
+  /** Publishes faster than the disk takes it: not read from until the batch in flight is written. */
+  private waitForCommit(): void {
+    if (this.isWaitingForCommit) return
+    this.isWaitingForCommit = true
+    this.updateReading()
+    this.hub.whenCommitTaken(() => {
+      this.isWaitingForCommit = false
+      this.hasLogged = false
+      this.updateReading()
+    })
+  }
+
+  /** Reads from the socket, or does not. */
+  private updateReading(): void {
+    if (this.isParked || this.isWaitingForCommit || this.state === 'blocked') this.socket.pause()
+    else this.socket.resume()
+  }
 
   blockIfPublishing(): void {
     if (!this.isPublisher || this.state !== 'running') return
     this.state = 'blocked'
-    this.socket.pause()
+    this.updateReading()
     if (this.wantsBlockedNotify) this.write(encodeMethod('connection.blocked', 0, { reason: 'low on memory' }))
   }
 
   unblock(): void {
     if (this.state !== 'blocked') return
     this.state = 'running'
-    if (!this.isParked) this.socket.resume()
+    this.updateReading()
     if (this.wantsBlockedNotify) this.write(encodeMethod('connection.unblocked', 0, {}))
   }
 
@@ -348,14 +370,14 @@ export class Connection implements ConnectionView, FrameSink {
   private park(): void {
     this.isParked = true
     this.parser.pause()
-    this.socket.pause()
+    this.updateReading()
   }
 
   private unpark(): void {
     this.isParked = false
     this.guard(() => this.parser.resume())
     this.keepBorrowed()
-    if (!this.isParked && this.state !== 'blocked') this.socket.resume()
+    this.updateReading()
   }
 
   // -- time -----------------------------------------------------------------------------------------------------------
@@ -374,7 +396,7 @@ export class Connection implements ConnectionView, FrameSink {
     if (this.outlet.sentBytes !== this.sentBytesSeen) this.lastSentMs = now
     this.sentBytesSeen = this.outlet.sentBytes
     // Who is not read from cannot be heard.
-    if (this.isParked || this.state === 'blocked') this.lastReceivedMs = now
+    if (this.isParked || this.isWaitingForCommit || this.state === 'blocked') this.lastReceivedMs = now
     if (now - this.lastReceivedMs > intervalMs * 2) {
       this.hub.log.warn('Missed heartbeats from client', {
         connection: this.name,

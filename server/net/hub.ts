@@ -43,6 +43,7 @@ export class Hub implements TurnEvents {
   private dirty: Connection[] = []
   private flushing: Connection[] = []
   private confirming = new Set<Channel>()
+  private commitWaiters: (() => void)[] = []
   private loadWaiters: (() => void)[] = []
   private beat: Timer | null = null
 
@@ -84,6 +85,9 @@ export class Hub implements TurnEvents {
     for (const channel of this.confirming) {
       if (channel.answerConfirms(this.committed)) this.confirming.delete(channel)
     }
+    if (this.commitWaiters.length > 0 && !this.core.journal.isFull) {
+      for (const callback of this.commitWaiters.splice(0)) callback()
+    }
     const connections = this.dirty
     this.dirty = this.flushing
     this.flushing = connections
@@ -102,6 +106,11 @@ export class Hub implements TurnEvents {
       if (isOverLimit) connection.blockIfPublishing()
       else connection.unblock()
     }
+  }
+
+  /** Calls back once the journal has room for more, see Journal.isFull. */
+  whenCommitTaken(callback: () => void): void {
+    this.commitWaiters.push(callback)
   }
 
   // -- waiting for bytes that left memory -----------------------------------------------------------------------------
@@ -141,6 +150,7 @@ export class Hub implements TurnEvents {
     this.beat = this.open.size > 0 ? this.clock.after(BEAT_MS, this.onBeat) : null
     const now = this.clock.now()
     this.now = now
+    this.core.measureOverhead(this.open.size)
     if (this.core.isOverLimit) this.core.requestTurn()
     for (const connection of this.open) connection.onBeat(now)
   }
