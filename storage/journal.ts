@@ -73,7 +73,10 @@ export class Journal {
     private readonly events: JournalEvents,
     spill: SpillFile | null = null,
   ) {
-    this.store = new MessageStore(spill, (segment) => this.readAhead(segment.number))
+    this.store = new MessageStore(spill, {
+      onMark: (segment) => this.readAhead(segment.number),
+      onRoom: () => events.requestTurn(),
+    })
   }
 
   // -- recording, during a turn ---------------------------------------------------------------------------------------

@@ -26,6 +26,13 @@ export interface IncomingMessage {
   bodyEnd: number
 }
 
+export interface StoreEvents {
+  /** A segment with a read-ahead mark is used. */
+  onMark(segment: Segment): void
+  /** Message bytes have left memory. */
+  onRoom(): void
+}
+
 const FRAME_OVERHEAD = 8
 const FRAME_END = 0xce
 const HEADER_FRAME = 2
@@ -44,6 +51,7 @@ export class MessageStore {
   private nextSegment = 1
   /** The one segment at rest whose references are laid out. */
   private expanded: Segment | null = null
+  private spillTarget = 0
   /** On their way to the spill file. */
   private spillingBytes = 0
   private readonly pool: Buffer[] = []
@@ -51,11 +59,10 @@ export class MessageStore {
   private resident: Segment[] = []
   private slabBytesSeen = 0
 
-  /** `spill`: where messages go that are not in the log; null: they stay in memory. `onMark` is told when a segment with a
-   *  read-ahead mark is used. */
+  /** `spill`: where messages go that are not in the log; null: they stay in memory. */
   constructor(
     readonly spill: SpillFile | null = null,
-    private readonly onMark: (segment: Segment) => void = () => {},
+    private readonly events: StoreEvents = { onMark() {}, onRoom() {} },
   ) {
     this.current = this.open(SLAB_BYTES)
     this.hot = this.current
@@ -110,7 +117,7 @@ export class MessageStore {
     this.hot = segment
     if (!segment.isReadAheadMark) return
     segment.isReadAheadMark = false
-    this.onMark(segment)
+    this.events.onMark(segment)
   }
 
   /** Of a segment at rest: its references can be read and changed, until the next one's are. */
@@ -195,18 +202,27 @@ export class MessageStore {
       if (this.resident[i].isPageable) this.pageOut(this.resident[i])
     }
     this.resident = this.resident.filter((segment) => segment.slab !== null)
-    for (let i = this.resident.length - 1; i >= 0 && this.slabBytes - this.spillingBytes > bytes; i--) {
+    this.spillTarget = bytes
+    this.spillMore()
+    this.slabBytesSeen = this.slabBytes
+  }
+
+  get isSpilling(): boolean {
+    return this.spillingBytes > 0
+  }
+
+  private spillMore(): void {
+    for (let i = this.resident.length - 1; i >= 0 && this.slabBytes - this.spillingBytes > this.spillTarget; i--) {
       if (!this.spillOut(this.resident[i])) break
     }
-    this.slabBytesSeen = this.slabBytes
   }
 
   /** false: the spill file takes no more just now. */
   private spillOut(segment: Segment): boolean {
     const { spill } = this
     const slab = segment.slab
-    if (spill === null || !spill.hasRoom || slab === null) return false
-    if (segment.loading || !segment.isWritten) return true
+    if (spill === null || !spill.hasRoom) return false
+    if (slab === null || segment.loading || !segment.isWritten) return true
     segment.loading = true
     this.spillingBytes += slab.length
     spill.write([bytesOf(segment.offsets, segment.count + 1), slab.subarray(0, segment.used)]).then(
@@ -226,6 +242,9 @@ export class MessageStore {
       segment.spill = place
       this.pageOut(segment)
     }
+    while (this.resident.at(-1)?.slab === null) this.resident.pop()
+    this.spillMore()
+    this.events.onRoom()
   }
 
   pageIn(segment: Segment, slab: Buffer): void {

@@ -43,7 +43,9 @@ export interface CoreOptions {
 
 /** Message bytes leave memory for the log from this share of the memory limit on. */
 const PAGE_OUT_SHARE = 0.5
-/** Publishers wait from this share on: what there is cannot leave memory, being transient or not committed yet. */
+/** From this share on, publishers wait while bytes are on their way out of memory. */
+const PRESSED_SHARE = 0.65
+/** Publishers are blocked from this share on: what there is cannot leave memory, being transient or not committed yet. */
 const BLOCK_SHARE = 0.8
 /** And until it is down to this share: not every message is worth a signal. */
 const UNBLOCK_SHARE = 0.7
@@ -76,6 +78,8 @@ export class Core implements Surroundings {
   private isRequested = false
   private isRetryDue = false
   isOverLimit = false
+  /** Messages are leaving memory, not as fast as they come: publishers should wait a moment. */
+  isPressed = false
   private readonly range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
 
   constructor(
@@ -208,6 +212,7 @@ export class Core implements Surroundings {
     const held = store.slabBytes + this.overheadBytes
     const pageOutAt = memoryLimit * PAGE_OUT_SHARE
     if (held > pageOutAt) store.pageOutTo(Math.max(SLABS_BYTES_MIN, pageOutAt - this.overheadBytes))
+    this.isPressed = store.isSpilling && held > memoryLimit * PRESSED_SHARE
     const isOver = held > memoryLimit * (this.isOverLimit ? UNBLOCK_SHARE : BLOCK_SHARE)
     if (isOver === this.isOverLimit) return
     this.isOverLimit = isOver

@@ -174,7 +174,7 @@ export class Queue implements QueueView, UnackedOwner {
 
   /** Memory taken by what waits or is unacked, the messages themselves not counted; about. */
   get heldBytes(): number {
-    return this.readyCount * 8 + this.unackedCount * 24
+    return this.readyCount * 2 + this.returned.length * 8 + this.unackedCount * 24
   }
 
   private headIsReturned(): boolean {
@@ -230,21 +230,28 @@ export class Queue implements QueueView, UnackedOwner {
 
   /** A message that recovery found; followed by finishRecovery. */
   recover(ticket: Ticket, bodyBytes: number): void {
-    if (ticket < this.recoveredUpTo) this.isOutOfOrder = true
-    this.recoveredUpTo = ticket
-    this.ready.push(ticket)
+    // Few: they were copied to the log's end, behind newer ones.
+    if (ticket < this.recoveredUpTo) this.recoveredLate.push(ticket)
+    else {
+      this.recoveredUpTo = ticket
+      this.ready.push(ticket)
+    }
     this.readyBytes += bodyBytes
   }
   private recoveredUpTo: Ticket = 0
-  private isOutOfOrder = false
+  private recoveredLate: Ticket[] = []
 
   /** `deliveredUpTo` as after a crash, `returned` as recorded by a clean stop. */
   finishRecovery(deliveredUpTo: Ticket, returned: ReadonlySet<Ticket>): void {
     this.deliveredUpTo = deliveredUpTo
-    if (!this.isOutOfOrder && returned.size === 0) return
-    const tickets = new Float64Array(this.ready.length)
-    for (let i = 0; i < tickets.length; i++) tickets[i] = this.ready.shift()
-    for (const ticket of tickets.sort()) {
+    if (this.recoveredLate.length === 0 && returned.size === 0) return
+    const tickets = Float64Array.from(this.recoveredLate)
+    this.recoveredLate = []
+    const all = new Float64Array(this.ready.length + tickets.length)
+    all.set(tickets)
+    for (let i = tickets.length; i < all.length; i++) all[i] = this.ready.shift()
+    this.ready.clear()
+    for (const ticket of all.sort()) {
       if (returned.has(ticket)) this.returned.add(ticket)
       else this.ready.push(ticket)
     }

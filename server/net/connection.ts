@@ -62,7 +62,7 @@ export class Connection implements ConnectionView, FrameSink {
   private isPublisher = false
   /** Has published something for the disk since it last waited for it. */
   hasLogged = false
-  private isWaitingForCommit = false
+  private isWaitingForRoom = false
   private wantsBlockedNotify = false
   private isParked = false
   /** Parked until the peer takes what was written. */
@@ -104,19 +104,20 @@ export class Connection implements ConnectionView, FrameSink {
       if (rest !== null && rest.length > 0) this.parser.push(rest)
     })
     this.keepBorrowed()
-    if (this.hub.core.isOverLimit) this.blockIfPublishing()
-    if (this.hub.core.journal.isFull && this.hasLogged) this.waitForCommit()
+    const { core } = this.hub
+    if (core.isOverLimit) this.blockIfPublishing()
+    if ((core.journal.isFull && this.hasLogged) || (core.isPressed && this.isPublisher)) this.waitForRoom()
   }
 
   // -- flow control ---------------------------------------------------------------------------------------------------
 
-  /** Publishes faster than the disk takes it: not read from until the batch in flight is written. */
-  private waitForCommit(): void {
-    if (this.isWaitingForCommit) return
-    this.isWaitingForCommit = true
+  /** Publishes faster than the disk takes it: not read from for a moment. */
+  private waitForRoom(): void {
+    if (this.isWaitingForRoom) return
+    this.isWaitingForRoom = true
     this.updateReading()
-    this.hub.whenCommitTaken(() => {
-      this.isWaitingForCommit = false
+    this.hub.whenRoom(() => {
+      this.isWaitingForRoom = false
       this.hasLogged = false
       this.updateReading()
     })
@@ -124,7 +125,7 @@ export class Connection implements ConnectionView, FrameSink {
 
   /** Reads from the socket, or does not. */
   private updateReading(): void {
-    if (this.isParked || this.isWaitingForCommit || this.state === 'blocked') this.socket.pause()
+    if (this.isParked || this.isWaitingForRoom || this.state === 'blocked') this.socket.pause()
     else this.socket.resume()
   }
 
@@ -396,7 +397,7 @@ export class Connection implements ConnectionView, FrameSink {
     if (this.outlet.sentBytes !== this.sentBytesSeen) this.lastSentMs = now
     this.sentBytesSeen = this.outlet.sentBytes
     // Who is not read from cannot be heard.
-    if (this.isParked || this.isWaitingForCommit || this.state === 'blocked') this.lastReceivedMs = now
+    if (this.isParked || this.isWaitingForRoom || this.state === 'blocked') this.lastReceivedMs = now
     if (now - this.lastReceivedMs > intervalMs * 2) {
       this.hub.log.warn('Missed heartbeats from client', {
         connection: this.name,

@@ -43,7 +43,7 @@ export class Hub implements TurnEvents {
   private dirty: Connection[] = []
   private flushing: Connection[] = []
   private confirming = new Set<Channel>()
-  private commitWaiters: (() => void)[] = []
+  private roomWaiters: (() => void)[] = []
   private loadWaiters: (() => void)[] = []
   private beat: Timer | null = null
 
@@ -85,8 +85,8 @@ export class Hub implements TurnEvents {
     for (const channel of this.confirming) {
       if (channel.answerConfirms(this.committed)) this.confirming.delete(channel)
     }
-    if (this.commitWaiters.length > 0 && !this.core.journal.isFull) {
-      for (const callback of this.commitWaiters.splice(0)) callback()
+    if (this.roomWaiters.length > 0 && !this.core.journal.isFull && !this.core.isPressed) {
+      for (const callback of this.roomWaiters.splice(0)) callback()
     }
     const connections = this.dirty
     this.dirty = this.flushing
@@ -108,9 +108,9 @@ export class Hub implements TurnEvents {
     }
   }
 
-  /** Calls back once the journal has room for more, see Journal.isFull. */
-  whenCommitTaken(callback: () => void): void {
-    this.commitWaiters.push(callback)
+  /** Calls back once publishers may go on, see Journal.isFull and Core.isPressed. */
+  whenRoom(callback: () => void): void {
+    this.roomWaiters.push(callback)
   }
 
   // -- waiting for bytes that left memory -----------------------------------------------------------------------------
