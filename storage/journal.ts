@@ -208,12 +208,16 @@ export class Journal {
 
   // -- bytes that left memory -----------------------------------------------------------------------------------------
 
-  /** Starts bringing the ticket's segment back, and those that follow; events.onLoaded follows. Idempotent while under way. */
-  load(ticket: Ticket): void {
+  /** Starts bringing the ticket's segment back, and those that follow if asked to; events.onLoaded follows, at once when
+   *  there is nothing to do. Idempotent while under way. */
+  load(ticket: Ticket, readsAhead = false): void {
     const segment = this.store.segmentOf(ticket)
-    if (segment === undefined) return
+    if (segment === undefined || segment.slab !== null) {
+      setImmediate(() => this.events.onLoaded(Math.floor(ticket / SEGMENT_TICKETS), null))
+      return
+    }
     this.loadOne(segment)
-    this.readAhead(segment.number)
+    if (readsAhead) this.readAhead(segment.number)
   }
 
   private loadOne(segment: Segment): void {

@@ -196,15 +196,16 @@ export class MessageStore {
   /** Lets go of slabs until at most `bytes` are held, or nothing more can go: those whose messages are all in the log at once,
    *  others by way of the spill file. The newest first: the oldest are what consumers want next. */
   pageOutTo(bytes: number): void {
-    // Looking through all of it again pays only when there is something new.
-    if (this.slabBytes - this.slabBytesSeen < PAGE_OUT_STEP_BYTES && this.slabBytesSeen > bytes) return
-    for (let i = this.resident.length - 1; i >= 0 && this.slabBytes > bytes; i--) {
-      if (this.resident[i].isPageable) this.pageOut(this.resident[i])
-    }
-    this.resident = this.resident.filter((segment) => segment.slab !== null)
     this.spillTarget = bytes
+    // Looking through all of it again pays only when there is something new.
+    if (this.slabBytes - this.slabBytesSeen >= PAGE_OUT_STEP_BYTES || this.slabBytesSeen <= bytes) {
+      for (let i = this.resident.length - 1; i >= 0 && this.slabBytes > bytes; i--) {
+        if (this.resident[i].isPageable) this.pageOut(this.resident[i])
+      }
+      this.resident = this.resident.filter((segment) => segment.slab !== null)
+      this.slabBytesSeen = this.slabBytes
+    }
     this.spillMore()
-    this.slabBytesSeen = this.slabBytes
   }
 
   get isSpilling(): boolean {

@@ -10,6 +10,8 @@ export interface ConsumerSink {
   readonly channelNumber: number
   /** false while the peer does not take what was written: call Consumer.wake when it does. */
   readonly isWritable: boolean
+  /** Its consumers that are parked, the one that waits longest first. */
+  readonly parked: Set<Consumer>
   /** Channel-wide prefetch (basic.qos global=true). */
   readonly credit: ChannelCredit
   /** `range` is valid during the call. */
@@ -78,9 +80,17 @@ export class Consumer implements ConsumerView {
     this.queue.requeue(ticket, bodyBytes)
   }
 
+  park(): void {
+    this.isParked = true
+    this.sink.parked.add(this)
+  }
+
   /** Something that kept it parked may have changed. */
   wake(): void {
-    if (this.isParked && this.isReady) this.queue.unpark(this)
+    if (!this.isParked || !this.isReady) return
+    this.isParked = false
+    this.sink.parked.delete(this)
+    this.queue.onUnparked(this)
   }
 
   cancel(): void {

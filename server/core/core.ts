@@ -58,6 +58,14 @@ const SEGMENT_BYTES = 500 // paged out, with its row
 const ROW_BYTES = 120
 const CONNECTION_BYTES = 20 * 1024
 
+/** Messages of one queue handed out before the next queue's turn. */
+const QUEUE_ROUND = 64
+
+/** Segments brought back at a time. Many queues that each wait for another one must not fill memory. */
+const LOADS_MAX = 8
+/** With more segments asked for than this, those that follow are not read ahead: they are others'. */
+const READ_AHEAD_WAITERS_MAX = 4
+
 /** After a failed commit, the next attempt when nobody publishes. */
 const RETRY_MS = 1000
 
@@ -199,8 +207,13 @@ export class Core implements Surroundings {
     const queues = this.dirty
     this.dirty = this.dispatching
     this.dispatching = queues
-    for (let i = 0; i < queues.length; i++) queues[i].dispatch(this.range)
-    queues.length = 0
+    while (queues.length > 0) {
+      // In rounds, so that the first queue does not take all that a connection has room for.
+      const max = queues.length > 1 ? QUEUE_ROUND : Number.POSITIVE_INFINITY
+      let kept = 0
+      for (let i = 0; i < queues.length; i++) if (queues[i].dispatch(this.range, max)) queues[kept++] = queues[i]
+      queues.length = kept
+    }
     this.journal.flush()
     this.watchMemory()
     this.events.flushConnections()
@@ -238,8 +251,27 @@ export class Core implements Surroundings {
     const waiting = this.waitingForLoad.get(segment)
     if (waiting === undefined) this.waitingForLoad.set(segment, new Set([queue]))
     else waiting.add(queue)
-    this.journal.load(ticket)
+    this.loadMore()
   }
+
+  /** Loads the segments that queues wait for: by turns the lowest, so that queues whose messages lie side by side go through
+   *  them together and each segment is read once, and the one that was asked for first, so that nobody starves. */
+  private loadMore(): void {
+    while (this.requested.size < LOADS_MAX) {
+      let picked = -1
+      this.isLowestDue = !this.isLowestDue
+      for (const segment of this.waitingForLoad.keys()) {
+        if (this.requested.has(segment)) continue
+        if (picked === -1 || segment < picked) picked = segment
+        if (!this.isLowestDue) break
+      }
+      if (picked === -1) return
+      this.requested.add(picked)
+      this.journal.load(picked * SEGMENT_TICKETS, this.waitingForLoad.size <= READ_AHEAD_WAITERS_MAX)
+    }
+  }
+  private readonly requested = new Set<number>()
+  private isLowestDue = false
 
   nextQueueId(): number {
     return this.queueIds++
@@ -259,7 +291,9 @@ export class Core implements Surroundings {
 
   private wakeLoaded(segment: number): void {
     const waiting = this.waitingForLoad.get(segment)
+    this.requested.delete(segment)
     this.waitingForLoad.delete(segment)
+    this.loadMore()
     if (waiting !== undefined) this.wake(waiting)
     this.events.onLoaded()
   }

@@ -84,6 +84,9 @@ class Somebody {
   isReady = true
   isParked = false
   constructor(readonly name: number) {}
+  park(): void {
+    this.isParked = true
+  }
 }
 
 describe('ReadyRound', () => {

@@ -76,23 +76,28 @@ export class Queue implements QueueView, UnackedOwner {
     if (!this.isDirty && this.consumers.length > 0) this.markDirty()
   }
 
-  /** Hands out messages while there are any and somebody can take them. */
-  dispatch(range: ByteRange): void {
+  /** Hands out messages while there are any and somebody can take them, `max` at most. true: there are more. */
+  dispatch(range: ByteRange, max: number): boolean {
     this.isDirty = false
     const { store } = this.context.journal
-    while (this.readyCount > 0) {
+    for (; this.readyCount > 0; max--) {
+      if (max === 0) {
+        this.isDirty = true
+        return true
+      }
       const consumer = this.round.next()
-      if (consumer === null) return
+      if (consumer === null) return false
       const fromReturned = this.headIsReturned()
       const ticket = fromReturned ? this.returned.peek() : this.ready.peek()
       if (!store.locate(ticket, range)) {
         this.context.awaitLoad(this, ticket)
-        return
+        return false
       }
       if (fromReturned) this.returned.shift()
       else this.ready.shift()
       this.deliver(consumer, ticket, fromReturned || ticket <= this.deliveredUpTo, range)
     }
+    return false
   }
 
   private deliver(consumer: Consumer, ticket: Ticket, redelivered: boolean, range: ByteRange): void {
@@ -200,13 +205,13 @@ export class Queue implements QueueView, UnackedOwner {
   removeConsumer(consumer: Consumer): void {
     if (consumer.isCancelled) return
     consumer.isCancelled = true
+    consumer.sink.parked.delete(consumer)
     this.consumers.splice(this.consumers.indexOf(consumer), 1)
     this.round.remove(consumer)
     this.touch()
   }
 
-  unpark(consumer: Consumer): void {
-    consumer.isParked = false
+  onUnparked(consumer: Consumer): void {
     this.round.add(consumer)
     if (this.readyCount > 0) this.markDirty()
   }

@@ -24,7 +24,7 @@ export class ReadyRound {
         this.add(consumer)
         return consumer
       }
-      consumer.isParked = true
+      consumer.park()
     }
     return null
   }

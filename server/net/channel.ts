@@ -26,6 +26,7 @@ const { basicPublish, basicAck, basicNack, basicReject } = M
 export class Channel implements ChannelView, ConsumerSink {
   readonly counters = newMessageCounters()
   readonly credit = new ChannelCredit()
+  readonly parked = new Set<Consumer>()
   readonly assembly: PublishAssembly
   /** After a channel error, until close-ok: everything else is ignored. */
   isClosing = false
@@ -320,7 +321,7 @@ export class Channel implements ChannelView, ConsumerSink {
   }
 
   wakeConsumers(): void {
-    for (const consumer of this.consumers.values()) consumer.wake()
+    for (const consumer of [...this.parked]) consumer.wake()
   }
 
   // -- consuming ------------------------------------------------------------------------------------------------------

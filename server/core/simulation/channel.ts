@@ -23,6 +23,7 @@ export class SimulatedChannel implements ConsumerSink {
   readonly connectionName = 'simulated'
   readonly credit = new ChannelCredit()
   readonly consumers = new Set<Consumer>()
+  readonly parked = new Set<Consumer>()
   unacked: Delivery[] = []
   isWritable = true
 
@@ -59,6 +60,6 @@ export class SimulatedChannel implements ConsumerSink {
   }
 
   wake(): void {
-    for (const consumer of this.consumers) consumer.wake()
+    for (const consumer of [...this.parked]) consumer.wake()
   }
 }
