@@ -83,7 +83,11 @@ export class Connection implements ConnectionView, FrameSink {
     this.lastSentMs = this.connectedAtMs
     this.channelMax = hub.limits.channelMax
     this.frameMax = hub.limits.frameMax
-    this.outlet = new Outlet(socket, hub.pool, { onDirty: () => hub.addDirty(this), onRoom: () => this.onRoom() })
+    this.outlet = new Outlet(socket, hub.pool, {
+      onDirty: () => hub.addDirty(this),
+      onTurnFull: () => hub.onTurnFull(),
+      onRoom: () => this.onRoom(),
+    })
     this.parser = new FrameParser(this, hub.limits.frameMax)
     this.handshake = new Handshake(this)
     hub.add(this)
@@ -107,11 +111,12 @@ export class Connection implements ConnectionView, FrameSink {
     const { core } = this.hub
     if (core.isOverLimit) this.blockIfPublishing()
     if ((core.journal.isFull && this.hasLogged) || (core.isPressed && this.isPublisher)) this.waitForRoom()
+    else if (this.hub.hasReadEnough(chunk.length) && this.isPublisher) this.waitForRoom()
   }
 
   // -- flow control ---------------------------------------------------------------------------------------------------
 
-  /** Publishes faster than the disk takes it: not read from for a moment. */
+  /** Publishes faster than the disk or the consumers take it: not read from for a moment. */
   private waitForRoom(): void {
     if (this.isWaitingForRoom) return
     this.isWaitingForRoom = true

@@ -28,6 +28,12 @@ export interface NetLog {
 }
 
 const BEAT_MS = 500
+/** Read from publishers in one turn. */
+const TURN_READ_BYTES = 512 * 1024
+/** Likewise, while consumers want more than the turn gives them: a quarter of what one of them gets. */
+const CONTENDED_READ_BYTES = 64 * 1024
+/** Publishers that waited and are read from in the next turn: a chunk of 64 KiB. */
+const CONTENDED_READERS = 1
 
 export class Hub implements TurnEvents {
   core!: Core
@@ -43,6 +49,10 @@ export class Hub implements TurnEvents {
   private dirty: Connection[] = []
   private flushing: Connection[] = []
   private confirming = new Set<Channel>()
+  /** Read in this turn. */
+  private readBytes = 0
+  private turn = 1
+  private fullTurn = 0
   private roomWaiters: (() => void)[] = []
   private loadWaiters: (() => void)[] = []
   private beat: Timer | null = null
@@ -85,9 +95,7 @@ export class Hub implements TurnEvents {
     for (const channel of this.confirming) {
       if (channel.answerConfirms(this.committed)) this.confirming.delete(channel)
     }
-    if (this.roomWaiters.length > 0 && !this.core.journal.isFull && !this.core.isPressed) {
-      for (const callback of this.roomWaiters.splice(0)) callback()
-    }
+    this.letPublishersGoOn()
     const connections = this.dirty
     this.dirty = this.flushing
     this.flushing = connections
@@ -108,9 +116,38 @@ export class Hub implements TurnEvents {
     }
   }
 
-  /** Calls back once publishers may go on, see Journal.isFull and Core.isPressed. */
+  // -- flow control ---------------------------------------------------------------------------------------------------
+
+  /** Counts what is read in a turn. true: publishers should wait for the next one. A turn must stay short, and while there are
+   *  messages that consumers would take, handing them out comes before taking in more. */
+  hasReadEnough(bytes: number): boolean {
+    this.readBytes += bytes
+    return this.readBytes >= (this.isContended ? CONTENDED_READ_BYTES : TURN_READ_BYTES)
+  }
+
+  /** A consumer would have taken more in this turn. */
+  onTurnFull(): void {
+    this.fullTurn = this.turn
+  }
+
+  /** So it was in the last turn. */
+  private get isContended(): boolean {
+    return this.fullTurn === this.turn - 1
+  }
+
+  /** Calls back once publishers may go on, see hasReadEnough, Journal.isFull and Core.isPressed. */
   whenRoom(callback: () => void): void {
     this.roomWaiters.push(callback)
+    this.core.requestTurn()
+  }
+
+  private letPublishersGoOn(): void {
+    this.turn++
+    this.readBytes = 0
+    if (this.roomWaiters.length === 0 || this.core.journal.isFull || this.core.isPressed) return
+    const count = this.isContended ? CONTENDED_READERS : this.roomWaiters.length
+    for (const callback of this.roomWaiters.splice(0, count)) callback()
+    if (this.roomWaiters.length > 0) this.core.requestTurn()
   }
 
   // -- waiting for bytes that left memory -----------------------------------------------------------------------------

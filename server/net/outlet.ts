@@ -14,6 +14,8 @@ const HOLD_BYTES = 4 * 1024 * 1024
 export interface OutletEvents {
   /** There is something to flush at the end of the turn. */
   onDirty(): void
+  /** The peer would take more than a turn gives it. */
+  onTurnFull(): void
   /** The peer takes bytes again, after `isWritable` or `isOverfull` said otherwise. */
   onRoom(): void
 }
@@ -41,7 +43,9 @@ export class Outlet {
 
   /** false: events.onRoom will follow. */
   get isWritable(): boolean {
-    if (this.out.length < TURN_BYTES_MAX && this.pendingBytes < PENDING_BYTES_MAX && !this.isEnded) return true
+    const hasRoom = this.pendingBytes < PENDING_BYTES_MAX && !this.isEnded
+    if (hasRoom && this.out.length < TURN_BYTES_MAX) return true
+    if (hasRoom) this.events.onTurnFull()
     this.isAwaited = true
     return false
   }
