@@ -48,12 +48,13 @@ function ensureUsable(directory: string): void {
 /** The entries of new directories must survive a power cut too: syncs every parent of `directory` up to `top`. */
 function syncParents(directory: string, top: string): void {
   const parent = path.dirname(directory)
-  syncDirectory(parent)
+  syncPath(parent)
   if (parent !== top && parent !== directory) syncParents(parent, top)
 }
 
-function syncDirectory(directory: string): void {
-  const descriptor = fs.openSync(directory, 'r')
+/** A file, or a directory's entries. */
+export function syncPath(file: string): void {
+  const descriptor = fs.openSync(file, 'r')
   try {
     fs.fsyncSync(descriptor)
   } finally {

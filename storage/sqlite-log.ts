@@ -17,6 +17,7 @@ import {
   StorageError,
   type StorageStats,
 } from './log-backend'
+import { createDatabase } from './new-database'
 import { migrate, PAGE_SIZE } from './schema'
 import type { SqliteLimits } from './sqlite-limits'
 import type { ReplayGroup } from './sqlite-protocol'
@@ -46,7 +47,8 @@ export class SqliteLog {
   open(): Opened {
     this.place = claimDataDirectory(this.directory)
     try {
-      this.connect(this.place.isNew)
+      if (this.place.isNew) createDatabase(this.place.databasePath)
+      this.connect()
       return this.takeOver()
     } catch (error) {
       this.letGo()
@@ -155,14 +157,10 @@ export class SqliteLog {
 
   // -- the connection -------------------------------------------------------------------------------------------------
 
-  private connect(isNew: boolean): void {
-    const db = new Database(this.place.databasePath, { timeout: 0, fileMustExist: !isNew })
+  private connect(): void {
+    const db = new Database(this.place.databasePath, { timeout: 0, fileMustExist: true })
     this.db = db
     db.pragma('locking_mode = EXCLUSIVE') // also keeps the WAL index in our memory: no -shm file
-    if (isNew) {
-      db.pragma(`page_size = ${PAGE_SIZE}`)
-      db.pragma('auto_vacuum = INCREMENTAL')
-    }
     db.pragma('synchronous = FULL')
     db.pragma('mmap_size = 0') // a failing disk must be an error code, not a SIGBUS
     db.pragma(`cache_size = ${-Math.ceil(this.limits.cacheBytes / 1024)}`)
@@ -251,7 +249,7 @@ export class SqliteLog {
       this.db.pragma('wal_checkpoint(TRUNCATE)')
       this.db.close()
     }
-    this.connect(false)
+    this.connect()
     this.upkeep.use(this.db)
     this.isSuspect = false
   }
