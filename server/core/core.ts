@@ -56,7 +56,7 @@ const SLABS_BYTES_MIN = 8 * 1024 * 1024
 // Measured, about.
 const SEGMENT_BYTES = 500 // paged out, with its row
 const ROW_BYTES = 120
-const CONNECTION_BYTES = 20 * 1024
+const CONNECTION_BYTES = 10 * 1024
 
 /** Messages of one queue handed out before the next queue's turn. */
 const QUEUE_ROUND = 64
