@@ -86,6 +86,8 @@ export class Core implements Surroundings {
   private isRequested = false
   private isRetryDue = false
   isOverLimit = false
+  /** What connections hold of messages that are in no queue yet: bodies of which frames are missing, transactions. */
+  readonly gathered = { bytes: 0 }
   /** Messages are leaving memory, not as fast as they come: publishers should wait a moment. */
   isPressed = false
   private readonly range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
@@ -222,9 +224,10 @@ export class Core implements Surroundings {
   private watchMemory(): void {
     const { store } = this.journal
     const { memoryLimit } = this.options
-    const held = store.slabBytes + this.overheadBytes
+    const others = this.overheadBytes + this.gathered.bytes
+    const held = store.slabBytes + others
     const pageOutAt = memoryLimit * PAGE_OUT_SHARE
-    if (held > pageOutAt) store.pageOutTo(Math.max(SLABS_BYTES_MIN, pageOutAt - this.overheadBytes))
+    if (held > pageOutAt) store.pageOutTo(Math.max(SLABS_BYTES_MIN, pageOutAt - others))
     this.isPressed = store.isSpilling && held > memoryLimit * PRESSED_SHARE
     const isOver = held > memoryLimit * (this.isOverLimit ? UNBLOCK_SHARE : BLOCK_SHARE)
     if (isOver === this.isOverLimit) return

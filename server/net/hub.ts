@@ -12,6 +12,7 @@ export interface Limits {
   frameMax: number // bytes, of a whole frame
   heartbeatSeconds: number // 0 is none
   messageSizeMax: number // bytes of a body
+  transactionBytesMax: number // messages held until commit
   handshakeMs: number
   connectionsMax: number
 }
@@ -43,6 +44,9 @@ export class Hub implements TurnEvents {
   readonly range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
   /** All sockets, logged in or not. */
   readonly open = new Set<Connection>()
+  /** While publishers are blocked, the one that may finish its message. */
+  private finishing: Connection | null = null
+  private finishTurns = 0
   /** The clock's time at the last beat: exact enough for heartbeats, and costs nothing per chunk. */
   now: number
   private committed = 0
@@ -114,6 +118,21 @@ export class Hub implements TurnEvents {
       if (isOverLimit) connection.blockIfPublishing()
       else connection.unblock()
     }
+  }
+
+  /** Half a message takes memory and can go nowhere. So, one at a time, connections that are in the middle of a large one are
+   *  read from although publishers are blocked. One that says nothing loses its turn to the one that waits longest. */
+  letOneFinish(): void {
+    if (!this.core.isOverLimit) return
+    const { finishing } = this
+    if (finishing?.isFinishing && finishing.hasReceivedSinceBeat()) return
+    finishing?.stopFinishing()
+    let next: Connection | null = null
+    for (const connection of this.open) {
+      if (connection.canFinish && (next === null || connection.finishTurn < next.finishTurn)) next = connection
+    }
+    next?.letFinish(++this.finishTurns)
+    this.finishing = next
   }
 
   // -- flow control ---------------------------------------------------------------------------------------------------
@@ -189,6 +208,7 @@ export class Hub implements TurnEvents {
     this.now = now
     this.core.measureOverhead(this.open.size)
     if (this.core.isOverLimit) this.core.requestTurn()
+    this.letOneFinish()
     for (const connection of this.open) connection.onBeat(now)
   }
 
