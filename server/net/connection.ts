@@ -114,7 +114,7 @@ export class Connection implements ConnectionView, FrameSink {
     this.keepBorrowed()
     const { core } = this.hub
     if (this.isFinishing && !this.isAssembling) this.finish()
-    if (core.isOverLimit) this.blockIfPublishing()
+    if (core.blockedFor !== null) this.blockIfPublishing(core.blockedFor)
     if ((core.journal.isFull && this.hasLogged) || (core.isPressed && this.isPublisher)) this.waitForRoom()
     else if (this.hub.hasReadEnough(chunk.length) && this.isPublisher) this.waitForRoom()
   }
@@ -140,11 +140,11 @@ export class Connection implements ConnectionView, FrameSink {
     else this.socket.resume()
   }
 
-  blockIfPublishing(): void {
+  blockIfPublishing(reason: string): void {
     if (!this.isPublisher || this.state !== 'running') return
     this.state = 'blocked'
     this.updateReading()
-    if (this.wantsBlockedNotify) this.write(encodeMethod('connection.blocked', 0, { reason: 'low on memory' }))
+    if (this.wantsBlockedNotify) this.write(encodeMethod('connection.blocked', 0, { reason }))
   }
 
   unblock(): void {

@@ -110,12 +110,9 @@ export class Hub implements TurnEvents {
   // -- memory ---------------------------------------------------------------------------------------------------------
 
   /** Connections that publish are told and read no more, until there is room again. RabbitMQ docs "Blocked Connection". */
-  onMemory(isOverLimit: boolean): void {
-    this.log.warn(
-      isOverLimit ? 'Memory limit reached: publishers are blocked' : 'Below the memory limit: publishers go on',
-    )
+  onBlocked(reason: string | null): void {
     for (const connection of this.connections.values()) {
-      if (isOverLimit) connection.blockIfPublishing()
+      if (reason !== null) connection.blockIfPublishing(reason)
       else connection.unblock()
     }
   }
@@ -123,7 +120,7 @@ export class Hub implements TurnEvents {
   /** Half a message takes memory and can go nowhere. So, one at a time, connections that are in the middle of a large one are
    *  read from although publishers are blocked. One that says nothing loses its turn to the one that waits longest. */
   letOneFinish(): void {
-    if (!this.core.isOverLimit) return
+    if (!this.core.isOverLimit || this.core.isDiskShort) return
     const { finishing } = this
     if (finishing?.isFinishing && finishing.hasReceivedSinceBeat()) return
     finishing?.stopFinishing()
