@@ -145,7 +145,8 @@ function columnOf(kind: DefinitionKind, field: string): Column {
   return column
 }
 
-function toRecord(kind: DefinitionKind, row: Record<string, Cell>): Row {
+/** A row as the record that it stands for. Throws where a cell is not what was written there. */
+export function toRecord(kind: DefinitionKind, row: Record<string, Cell>): Row {
   const record: Row = {}
   for (const column of COLUMNS[kind]) record[column.field] = column.fromCell(row[column.column])
   return record

@@ -94,6 +94,7 @@ describe('leveret', () => {
       'status',
       'queues',
       'healthcheck',
+      'salvage',
       'amqp://guest:guest@localhost:5672/',
       './data',
     ])

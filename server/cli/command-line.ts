@@ -47,6 +47,7 @@ function createProgram(context: CliContext, done: Done): Command {
   addHealthcheck(program, context, done)
   addStatus(program, context, done)
   addQueues(program, context, done)
+  addSalvage(program, context, done)
   return program
 }
 
@@ -82,6 +83,17 @@ function addQueues(program: Command, context: CliContext, done: Done): void {
     .action(async (options) => done(await (await import('./queues')).queues(options, context)))
 }
 
+function addSalvage(program: Command, context: CliContext, done: Done): void {
+  program
+    .command('salvage')
+    .description('copy what is readable of a damaged data directory to a new one, and tell what is not')
+    .option('--config <file>', 'find the data directory in this configuration file [LEVERET_CONFIG]')
+    .addOption(settingOption(settings.data))
+    .requiredOption('--to <directory>', 'the new data directory; it must not exist yet, or be empty')
+    .addHelpText('after', salvageHelp)
+    .action(async (options) => done(await (await import('./salvage')).salvageDirectory(options, context)))
+}
+
 function withAdminOptions(command: Command): Command {
   return command
     .option('--url <url>', "the broker's HTTP API (default: this machine, at LEVERET_ADMIN_PORT or 15672)")
@@ -114,6 +126,18 @@ Examples:
 Connect AMQP 0-9-1 clients to amqp://guest:guest@localhost:5672/. The user guest may log in from this machine only.
 Everything that is to survive lies in the data directory: copy it when the broker is stopped, delete it to begin anew.
 "leveret start --help" lists all settings.`
+
+const salvageHelp = `
+For a data directory that "leveret start" calls damaged:
+
+  leveret salvage --data /var/lib/leveret --to /var/lib/leveret-salvaged
+  leveret start --data /var/lib/leveret-salvaged
+
+Stop the broker first. The damaged directory is only read, never changed. Definitions and messages that are readable, the
+latter by their checksums, are copied in their order; each thing that is not is named, with its place and what it held
+where that is known. Messages whose acknowledgement is lost may be delivered again.
+
+Exit code: 0 when all was readable, 1 when something was lost, 2 when nothing was done.`
 
 const startHelp = `
 Each setting is an option here, a variable of the environment (in brackets above) and a key in the TOML file, by the
