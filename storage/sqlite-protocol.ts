@@ -9,6 +9,7 @@ export interface WorkerSettings {
 
 export type Call =
   | { call: 'open' }
+  | { call: 'begin' }
   | { call: 'commit'; unit: CommitUnit }
   | { call: 'replay'; after: LogPosition }
   | { call: 'read'; position: LogPosition }

@@ -40,6 +40,8 @@ function perform(call: Call, arrays: Uint8Array[]): unknown {
       isOpen = true
       return opened
     }
+    case 'begin':
+      return log.begin()
     case 'commit':
       return log.commit(call.unit)
     case 'replay': {

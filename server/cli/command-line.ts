@@ -22,7 +22,7 @@ export async function runCommandLine(args: readonly string[], context: CliContex
 }
 
 /** Expected failures carry a message for people; anything else is a mistake of ours, and its stack helps to find it. */
-const expectedErrors = ['CommandError', 'ConfigError', 'StartupError']
+const expectedErrors = ['CommandError', 'ConfigError', 'StartupError', 'StorageError']
 
 function explain(error: unknown): string[] {
   if (!(error instanceof Error)) return [`leveret: ${String(error)}`]

@@ -4,7 +4,7 @@
 import { tableFromJson } from '../../protocol'
 import type { DefinitionChange, Definitions } from '../../storage/definitions'
 import { Journal } from '../../storage/journal'
-import type { LogBackend } from '../../storage/log-backend'
+import type { LogBackend, Opened } from '../../storage/log-backend'
 import type { ByteRange } from '../../storage/message-store'
 import { recover } from '../../storage/recovery'
 import { SEGMENT_TICKETS } from '../../storage/segment'
@@ -115,6 +115,17 @@ export class Core implements Surroundings {
   /** Opens the log and brings back what it holds. Rejects with StartupError or StorageError. */
   async start(): Promise<void> {
     const opened = await this.backend.open()
+    try {
+      await this.recover(opened)
+      await this.backend.begin()
+      await this.journal.whenDurable()
+    } catch (error) {
+      await this.backend.close(false).catch(() => {})
+      throw error
+    }
+  }
+
+  private async recover(opened: Opened): Promise<void> {
     this.queueIds = opened.nextQueueId
     if (opened.definitions.vhost.length === 0) this.createDefaults()
     else this.restore(opened.definitions)
@@ -132,7 +143,6 @@ export class Core implements Surroundings {
       queue.finishRecovery(deliveredUpTo, found?.returned ?? new Set())
     }
     if (recovered.messages > 0) this.options.log(`Recovered ${recovered.messages} messages`)
-    await this.journal.whenDurable()
   }
 
   /** Every connection must be closed by now. Rejects when the log could not take the rest. */

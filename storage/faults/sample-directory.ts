@@ -91,6 +91,7 @@ export async function readDirectory(directory: string): Promise<{ contents: Cont
     await recover(backend, journal.store, journal.rows, new Set(names.keys()), (id, ticket) => {
       tickets.get(names.get(id) as string)?.push(ticket)
     })
+    await backend.begin()
     const contents: Contents = {}
     for (const [name, list] of tickets) {
       contents[name] = []
