@@ -100,6 +100,12 @@ export class SqliteBackend implements LogBackend {
     return this.request({ call: 'remove', positions }) as Promise<void>
   }
 
+  /** Copies the database to a new file while everything goes on: all that was committed before the call is in it, and some of
+   *  what came since. The copy is no part of the contract: other backends have their own ways. */
+  backup(file: string): Promise<void> {
+    return this.request({ call: 'backup', file: path.resolve(file) }) as Promise<void>
+  }
+
   stats(): Promise<StorageStats> {
     return this.request({ call: 'stats' }) as Promise<StorageStats>
   }

@@ -15,6 +15,7 @@ export type Call =
   | { call: 'read'; position: LogPosition }
   | { call: 'trim'; before: LogPosition }
   | { call: 'remove'; positions: readonly LogPosition[] }
+  | { call: 'backup'; file: string }
   | { call: 'stats' }
   | { call: 'close'; clean: boolean } // the worker exits after its answer
 

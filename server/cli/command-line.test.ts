@@ -94,6 +94,7 @@ describe('leveret', () => {
       'status',
       'queues',
       'healthcheck',
+      'backup',
       'salvage',
       'amqp://guest:guest@localhost:5672/',
       './data',

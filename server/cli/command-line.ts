@@ -47,6 +47,7 @@ function createProgram(context: CliContext, done: Done): Command {
   addHealthcheck(program, context, done)
   addStatus(program, context, done)
   addQueues(program, context, done)
+  addBackup(program, context, done)
   addSalvage(program, context, done)
   return program
 }
@@ -83,6 +84,13 @@ function addQueues(program: Command, context: CliContext, done: Done): void {
     .action(async (options) => done(await (await import('./queues')).queues(options, context)))
 }
 
+function addBackup(program: Command, context: CliContext, done: Done): void {
+  withAdminOptions(program.command('backup').description('copy all that a running broker has on disk to a file'), false)
+    .argument('<file>', 'where to write it; it must not exist yet')
+    .addHelpText('after', backupHelp)
+    .action(async (file, options) => done(await (await import('./backup')).backup(file, options, context)))
+}
+
 function addSalvage(program: Command, context: CliContext, done: Done): void {
   program
     .command('salvage')
@@ -94,12 +102,13 @@ function addSalvage(program: Command, context: CliContext, done: Done): void {
     .action(async (options) => done(await (await import('./salvage')).salvageDirectory(options, context)))
 }
 
-function withAdminOptions(command: Command): Command {
+function withAdminOptions(command: Command, hasJson = true): Command {
+  const json = new Option('--json', 'print what the HTTP API answers')
+  if (hasJson) command.addOption(json)
   return command
     .option('--url <url>', "the broker's HTTP API (default: this machine, at LEVERET_ADMIN_PORT or 15672)")
     .option('--user <name>', 'log in as (default: LEVERET_DEFAULT_USER or guest)')
     .option('--password <password>', 'with this password (default: LEVERET_DEFAULT_PASSWORD or guest)')
-    .option('--json', 'print what the HTTP API answers')
 }
 
 function settingOption<T>(setting: Setting<T>): Option {
@@ -124,8 +133,22 @@ Examples:
   leveret queues --url http://broker.example:15672 --user ops --password secret
 
 Connect AMQP 0-9-1 clients to amqp://guest:guest@localhost:5672/. The user guest may log in from this machine only.
-Everything that is to survive lies in the data directory: copy it when the broker is stopped, delete it to begin anew.
+Everything that is to survive lies in the data directory: delete it to begin anew. To copy it: "leveret backup"; when it
+is damaged: "leveret salvage".
 "leveret start --help" lists all settings.`
+
+const backupHelp = `
+The broker goes on working. Everything that it had confirmed before is in the file, and some of what came meanwhile. The
+copy is made in the data directory first, which needs as much free space there; then it comes over HTTP, so that this
+command may run on another machine. The user needs the tag administrator.
+
+To restore it, start a broker on it, with a data directory that has nothing else:
+
+  leveret backup /backups/monday.db
+  mkdir /var/lib/restored && cp /backups/monday.db /var/lib/restored/leveret.db
+  leveret start --data /var/lib/restored
+
+What was delivered and not acknowledged by then is delivered again.`
 
 const salvageHelp = `
 For a data directory that "leveret start" calls damaged:

@@ -23,6 +23,7 @@ export interface ManagementSurroundings {
   now(): number
   after: Management['after']
   storage(): ReturnType<Management['storage']>
+  backup: Management['backup']
   whenLoaded(callback: () => void): void
 }
 
@@ -80,6 +81,9 @@ export class CoreManagement implements Management {
   }
   storage() {
     return this.around.storage()
+  }
+  get backup() {
+    return this.around.backup
   }
   storageError(): string | null {
     return this.core.journal.error?.message ?? null
