@@ -156,7 +156,8 @@ function checkLength(file: string, header: Buffer): void {
 const foreign = (file: string, what: string): StartupError =>
   new StartupError(
     'foreign',
-    `${file} ${what}, not one of Leveret. Nothing was changed. Move it away, or name another data directory.`,
+    `${file} ${what}, not one of Leveret. Nothing was changed. Move it away, or name another data directory. ` +
+      `If it was one of Leveret: restore it from a backup, or ${salvageAdvice(file)}.`,
   )
 
 export const damaged = (file: string, what: string): StartupError =>

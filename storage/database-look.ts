@@ -7,6 +7,7 @@ import { damaged } from './data-directory'
 import { DefinitionTables } from './definition-tables'
 import type { Opened } from './log-backend'
 import { DamagedDatabase } from './salvage/damaged-database'
+import { PageFile, PageKind } from './salvage/page-file'
 import { SCHEMA_VERSION } from './schema'
 
 /** Everything that table meta may hold. */
@@ -52,9 +53,28 @@ export class DatabaseLook {
     return true
   }
 
+  /** After a crash the file may be shorter than the database: then the rest must be in the write-ahead log, but for pages
+   *  that nothing uses. */
+  private checkLength(): void {
+    const pages = this.db.pragma('page_count', { simple: true }) as number
+    const pageSize = this.db.pragma('page_size', { simple: true }) as number
+    const { size } = fs.statSync(this.path)
+    if (size >= pages * pageSize) return
+    const file = new PageFile(this.path)
+    try {
+      for (let page = Math.floor(size / pageSize) + 1; page <= pages; page++) {
+        if (file.isInWal(page) || file.kindOf(page) === PageKind.FREE) continue
+        throw damaged(this.path, `the file ends at byte ${size}, and ${file.whereIs(page)}, is missing`)
+      }
+    } finally {
+      file.close()
+    }
+  }
+
   /** Throws StartupError, or SQLite's error, for what does not hold together. */
   read(): Opened {
     const opened = readOpened(this.db, this.path)
+    this.checkLength()
     const meta = readMeta(this.db, this.path)
     const noted = meta.clean_shutdown === 1 ? meta.log_at_stop : undefined
     const found = logBounds(this.db)

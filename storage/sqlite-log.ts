@@ -290,13 +290,15 @@ export class SqliteLog {
     }
   }
 
+  /** `position`: of the entry that is read. A damaged one says nothing against the connection. */
   private guarded<T>(work: () => T, position?: LogPosition): T {
     try {
       return work()
     } catch (error) {
-      this.noteFailure(error)
-      if (position !== undefined && isDamage(error))
+      if (position !== undefined && isDamage(error)) {
         throw this.corrupt(position, `cannot be read: ${(error as Error).message}`)
+      }
+      this.noteFailure(error)
       throw toStorageError(error)
     }
   }
@@ -358,14 +360,14 @@ export class SqliteLog {
 }
 
 const codeOf = (error: unknown): string => (error as { code?: string }).code ?? ''
-const isDamage = (error: unknown): boolean => /^SQLITE_(CORRUPT|NOTADB)/.test(codeOf(error))
+const isDamage = (error: unknown): boolean => /^SQLITE_(CORRUPT|NOTADB|IOERR_SHORT_READ)/.test(codeOf(error))
 
 function toStorageError(error: unknown): StorageError | StartupError {
   if (error instanceof StorageError || error instanceof StartupError) return error
   const code = codeOf(error)
   const message = `${(error as Error).message}${code === '' ? '' : ` (${code})`}`
   if (code === 'SQLITE_FULL') return new StorageError('full', `no room for the log: ${message}`)
-  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return new StorageError('corrupt', `the log is damaged: ${message}`)
+  if (isDamage(error)) return new StorageError('corrupt', `the log is damaged: ${message}`)
   if (code === 'SQLITE_TOOBIG') return new StorageError('too-large', message)
   return new StorageError('unavailable', `the log cannot be used: ${message}`)
 }

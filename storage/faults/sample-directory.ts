@@ -1,5 +1,7 @@
 // A data directory for tests of damage: filled through the journal as a broker would, and read again through recovery and
 // page-in. Messages are told apart by their body text.
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DefinitionChange } from '../definitions'
 import { Journal } from '../journal'
@@ -37,9 +39,9 @@ export interface Filled {
   published: Record<string, string[]>
 }
 
-/** `clean`: stopped as it should be; otherwise as a crash leaves it, but for what the last connection moves out of the log. */
-export async function fillDirectory(directory: string, rounds = 24, clean = true): Promise<Filled> {
-  const backend = new SqliteBackend(directory, { idleMs: 1_000_000 })
+/** Stopped as it should be. `crashed`: a directory for a copy as a crash just before would have left it, with a write-ahead log. */
+export async function fillDirectory(directory: string, rounds = 24, crashed: string | null = null): Promise<Filled> {
+  const backend = new SqliteBackend(directory, { idleMs: 1_000_000, walCheckpointBytes: 200_000 })
   await backend.open()
   const { journal, turn } = journalOver(backend)
   await recover(backend, journal.store, journal.rows, new Set(), () => {}) // as every start does
@@ -75,8 +77,26 @@ export async function fillDirectory(directory: string, rounds = 24, clean = true
       if (!settled.has(ticket)) filled.contents[QUEUES[id - 1]].push(body)
     }
   }
-  await journal.close(clean)
+  if (crashed !== null) copyDatabase(directory, crashed)
+  await journal.close(true)
   return filled
+}
+
+export function copyDatabase(from: string, to: string): void {
+  mkdirSync(to, { recursive: true })
+  for (const name of ['leveret.db', 'leveret.db-wal']) {
+    if (existsSync(join(from, name))) copyFileSync(join(from, name), join(to, name))
+  }
+}
+
+/** Whether it is what is left of `all` when some are taken away: nothing else, nothing out of order. */
+export function isWithin(some: readonly (string | null)[] = [], all: readonly string[]): boolean {
+  let at = 0
+  for (const body of some) {
+    while (at < all.length && all[at] !== body) at++
+    if (at++ >= all.length) return false
+  }
+  return true
 }
 
 /** Rejects as a start does. `errors`: why messages could not be read. */

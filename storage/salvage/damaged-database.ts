@@ -3,11 +3,11 @@
 import Database from 'better-sqlite3'
 import { readRecords } from '../batch-codec'
 import { crc32 } from '../crc'
-import { toRecord } from '../definition-tables'
+import { sumOf, toRecord } from '../definition-tables'
 import { DEFINITION_KINDS, type DefinitionKind, type Definitions, emptyDefinitions } from '../definitions'
 import type { LogEntry, LogPosition } from '../log-backend'
 import { migrate, PAGE_SIZE } from '../schema'
-import { PageFile } from './page-file'
+import { PageFile, PageKind } from './page-file'
 import { type Cell, PageTree, type Row, type RowPlace } from './page-tree'
 
 /** A table as this version makes it: where it begins in a new file, and its columns in the order of a stored row. */
@@ -54,6 +54,10 @@ export class DamagedDatabase {
     }
     for (const { values } of this.rowsOf('meta', roots)) {
       if (typeof values[0] === 'string') this.meta.set(values[0], values[1])
+    }
+    const sum = this.meta.get('definitions_sum')
+    if (this.damage.length === 0 && typeof sum === 'number' && sum !== sumOf(this.definitions)) {
+      this.lose('the definitions (tables vhost to policy) fail their checksum: one was changed or is missing')
     }
     this.table = 'entry'
     const positions: LogPosition[] = []
@@ -186,7 +190,8 @@ export class DamagedDatabase {
   /** Pages that the page map calls part of a table though no table leads there. */
   private findOrphans(): void {
     for (let number = 3; number <= this.file.pageCount; number++) {
-      if (this.tree.visited.has(number) || !this.isMappedToTable(number)) continue
+      const kind = this.tree.visited.has(number) ? undefined : this.file.kindOf(number)
+      if (kind !== PageKind.ROOT && kind !== PageKind.BELOW_ROOT) continue
       for (const place of this.tree.orphans(number)) this.takeOrphan(place)
     }
   }
@@ -204,22 +209,6 @@ export class DamagedDatabase {
     if (!queue || this.definitions.queue.some((known) => known.id === row.rowid)) return
     this.definitions.queue.push(queue as Definitions['queue'][number])
   }
-
-  /** SQLite keeps a map of all pages for auto_vacuum: five bytes each, in a page before those that it describes. */
-  private isMappedToTable(number: number): boolean {
-    const perMap = Math.floor(this.file.pageSize / 5) + 1
-    const map = Math.floor((number - 2) / perMap) * perMap + 2
-    if (number === map) return false
-    const kind = this.mapPage(map)?.[5 * (number - map - 1)]
-    return kind === 1 || kind === 5 // a table's first page, or one below it
-  }
-
-  /** Kept, for it is asked for more than a thousand times in a row. */
-  private mapPage(number: number): Buffer | null {
-    if (this.map?.number !== number) this.map = { number, page: this.file.page(number) }
-    return this.map.page
-  }
-  private map: { number: number; page: Buffer | null } | null = null
 }
 
 function readPlans(): Map<string, Plan> {

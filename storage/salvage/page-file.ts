@@ -8,6 +8,13 @@ const WAL_HEADER_BYTES = 32
 const FRAME_HEADER_BYTES = 24
 const WAL_MAGIC = 0x377f0682 // the last bit: words of the checksums are big-endian
 
+/** What the map of pages says. */
+export enum PageKind {
+  ROOT = 1,
+  FREE = 2,
+  BELOW_ROOT = 5,
+}
+
 export class PageFile {
   readonly pageSize: number
   readonly pageCount: number
@@ -40,6 +47,21 @@ export class PageFile {
     this.last = { number, page }
     return page
   }
+
+  isInWal(number: number): boolean {
+    return this.inWal.has(number)
+  }
+
+  /** SQLite keeps a map of all pages for auto_vacuum: five bytes each, in a page before those that it describes. Undefined for
+   *  such a page itself. */
+  kindOf(number: number): PageKind | undefined {
+    const perMap = Math.floor(this.pageSize / 5) + 1
+    const map = Math.floor((number - 2) / perMap) * perMap + 2
+    if (number < 3 || number === map) return undefined
+    if (this.map?.number !== map) this.map = { number: map, page: this.page(map) } // asked for many times in a row
+    return this.map.page?.[5 * (number - map - 1)]
+  }
+  private map: { number: number; page: Buffer | null } | null = null
 
   /** For a person with a hex editor. */
   whereIs(number: number): string {
@@ -76,7 +98,7 @@ export class PageFile {
     }
     const frame = Buffer.alloc(FRAME_HEADER_BYTES + this.pageSize)
     const uncommitted = new Map<number, number>()
-    for (let at = WAL_HEADER_BYTES; at + frame.length <= bytes; at += frame.length) {
+    for (let at = WAL_HEADER_BYTES; at < bytes; at += frame.length) {
       if (readAt(wal, frame, at) < frame.length) return this.cutAt(at)
       if (frame.compare(header, 16, 24, 8, 16) !== 0) return // left over from before the log was begun anew
       sums.add(frame, 0, 8)

@@ -5,7 +5,7 @@ import * as os from 'node:os'
 import * as path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import Database from 'better-sqlite3'
-import { fillDirectory, QUEUES, readDirectory } from '../faults/sample-directory'
+import { fillDirectory, isWithin, QUEUES, readDirectory } from '../faults/sample-directory'
 import { PAGE_SIZE } from '../schema'
 import { SqliteBackend } from '../sqlite-backend'
 import { type SalvageReport, salvage } from './salvage'
@@ -176,13 +176,3 @@ describe('salvage refuses', () => {
     expect(await refusal()).toContain('lies within')
   })
 })
-
-/** Whether it is what is left of `all` when some are taken away: nothing else, nothing out of order. */
-function isWithin(some: readonly (string | null)[] = [], all: readonly string[]): boolean {
-  let at = 0
-  for (const body of some) {
-    while (at < all.length && all[at] !== body) at++
-    if (at++ >= all.length) return false
-  }
-  return true
-}
