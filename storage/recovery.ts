@@ -6,7 +6,7 @@
 // ignored. Records of queues without a definition (deleted; or declared but never confirmed): ignored, settles too, since
 // other queues may hold the same message.
 import { type RecordSink, readRecords } from './batch-codec'
-import type { LogBackend } from './log-backend'
+import { type LogBackend, StorageError } from './log-backend'
 import type { LogRows } from './log-rows'
 import type { MessageStore, Ticket } from './message-store'
 import { type LogRow, SEGMENT_TICKETS, type Segment } from './segment'
@@ -35,7 +35,12 @@ export async function recover(
   onMessage: OnRecovered,
 ): Promise<Recovered> {
   const replay = new Replay(store, knownQueues)
+  let last = 0
   await backend.replay((position, records, payloadLength) => {
+    // The journal forgets from the front only.
+    if (last !== 0 && position !== last + 1)
+      throw new StorageError('corrupt', `entry ${last + 1} should stand before it`)
+    last = position
     replay.startRow(position, records.length + payloadLength)
     readRecords(records, replay)
     replay.endRow(rows)

@@ -4,7 +4,7 @@
 import { tableFromJson } from '../../protocol'
 import type { DefinitionChange, Definitions } from '../../storage/definitions'
 import { Journal } from '../../storage/journal'
-import type { LogBackend } from '../../storage/log-backend'
+import type { LogBackend, Opened } from '../../storage/log-backend'
 import type { ByteRange } from '../../storage/message-store'
 import { recover } from '../../storage/recovery'
 import { SEGMENT_TICKETS } from '../../storage/segment'
@@ -128,6 +128,18 @@ export class Core implements Surroundings {
   /** Opens the log and brings back what it holds. Rejects with StartupError or StorageError. */
   async start(): Promise<void> {
     const opened = await this.backend.open()
+    try {
+      await this.recover(opened)
+      await this.backend.begin()
+      await this.journal.whenDurable()
+      if (this.diskFreeLimit > 0) this.watchDisk()
+    } catch (error) {
+      await this.backend.close(false).catch(() => {})
+      throw error
+    }
+  }
+
+  private async recover(opened: Opened): Promise<void> {
     this.queueIds = opened.nextQueueId
     if (opened.definitions.vhost.length === 0) this.createDefaults()
     else this.restore(opened.definitions)
@@ -145,8 +157,6 @@ export class Core implements Surroundings {
       queue.finishRecovery(deliveredUpTo, found?.returned ?? new Set())
     }
     if (recovered.messages > 0) this.options.log(`Recovered ${recovered.messages} messages`)
-    await this.journal.whenDurable()
-    if (this.diskFreeLimit > 0) this.watchDisk()
   }
 
   /** Every connection must be closed by now. Rejects when the log could not take the rest. */

@@ -23,6 +23,7 @@ export interface ManagementSurroundings {
   now(): number
   after: Management['after']
   storage(): ReturnType<Management['storage']>
+  backup: Management['backup']
   whenLoaded(callback: () => void): void
 }
 
@@ -83,6 +84,9 @@ export class CoreManagement implements Management {
   }
   get diskFreeLimit(): number {
     return this.core.diskFreeLimit
+  }
+  get backup() {
+    return this.around.backup
   }
   storageError(): string | null {
     if (this.core.journal.error !== null) return this.core.journal.error.message
