@@ -81,7 +81,7 @@ export class Segment {
     capacity = 64,
   ) {
     this.slab = slab
-    this.offsets = new Uint32Array(capacity + 1)
+    this.offsets = slab === null ? NONE : new Uint32Array(capacity + 1)
     this.refs = new Uint32Array(capacity)
   }
 
@@ -99,9 +99,7 @@ export class Segment {
   }
 
   resize(capacity: number): void {
-    const offsets = new Uint32Array(capacity + 1)
-    offsets.set(this.offsets.subarray(0, Math.min(this.offsets.length, capacity + 1)))
-    this.offsets = offsets
+    if (this.slab !== null) this.offsets = resized(this.offsets, capacity + 1)
     this.refs = resized(this.refs, capacity)
     if (this.logRefs !== null) this.logRefs = resized(this.logRefs, capacity)
   }

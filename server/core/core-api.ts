@@ -175,6 +175,7 @@ export interface Management {
   after(ms: number, callback: () => void): { cancel(): void }
   memory(): { usedBytes: number; limitBytes: number; alarm: boolean; messageBytes: number }
   storage(): Promise<{ fileBytes: number; walBytes: number; entries: number; freeBytes: number }>
+  readonly diskFreeLimit: number // bytes
   storageError(): string | null // why the log takes nothing just now, or null
 
   /** null: wrong name or password. Costs a hash (never on the message path). */

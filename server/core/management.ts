@@ -81,8 +81,12 @@ export class CoreManagement implements Management {
   storage() {
     return this.around.storage()
   }
+  get diskFreeLimit(): number {
+    return this.core.diskFreeLimit
+  }
   storageError(): string | null {
-    return this.core.journal.error?.message ?? null
+    if (this.core.journal.error !== null) return this.core.journal.error.message
+    return this.core.isDiskShort ? 'the disk has less free space than disk-free-limit asks for' : null
   }
 
   // -- who ------------------------------------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ export class Life implements TurnEvents {
     if (!this.isOver) this.committed(batch)
   }
   onCommitFailed(): void {}
-  onMemory(): void {}
+  onBlocked(): void {}
   onLoaded(): void {}
 
   flushConnections(): void {
