@@ -9,7 +9,7 @@ import { Driver } from './simulation/driver'
 import { Random } from './simulation/random'
 
 const STEPS = Number(process.env.SIMULATION_STEPS ?? 1000)
-const SEEDS = { memory: Number(process.env.SIMULATION_SEEDS ?? 40), sqlite: 4 }
+const SEEDS = { memory: Number(process.env.SIMULATION_SEEDS ?? 100), sqlite: 10 }
 
 let directory: string
 beforeAll(() => {

@@ -62,7 +62,7 @@ export class Clients {
 
   private publish(): void {
     const { random, model } = this
-    if (model.messages > this.messagesMax) return
+    if (model.messages > this.messagesMax) return this.get()
     const isPersistent = random.chance(75)
     for (let copies = 1 + random.below(4); copies > 0; copies--) this.send(this.letter(isPersistent))
   }

@@ -5,11 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { CommitUnit, LogBackend, LogEntry, LogPosition, Opened, StorageStats } from '../../../storage/log-backend'
 import { MemoryBackend } from '../../../storage/memory-backend'
 import { SqliteBackend } from '../../../storage/sqlite-backend'
+import { SqliteInThread } from './sqlite-in-thread'
 
 export type BackendKind = 'memory' | 'sqlite'
 
 /** The worker deletes as soon as it is idle, and never of its own accord between commits: the driver waits for it. */
 const SQLITE_LIMITS = { idleMs: 0, commitsPerSlice: 1_000_000 }
+
+/** A thread takes its time to start: one life in so many has it, others do the same work without. */
+const OPENS_PER_THREAD = 5
 
 export class SimulatedDisk implements LogBackend {
   private readonly memory = new MemoryBackend({ remembers: true })
@@ -17,6 +21,7 @@ export class SimulatedDisk implements LogBackend {
   private first = 1 // the lowest position that may still be there
   private last = 0
   private trimTo = 0
+  private opens = 0
 
   constructor(
     readonly kind: BackendKind,
@@ -26,11 +31,17 @@ export class SimulatedDisk implements LogBackend {
   }
 
   async open(): Promise<Opened> {
-    this.inner = this.kind === 'memory' ? this.memory : new SqliteBackend(this.directory, SQLITE_LIMITS)
+    this.inner = this.newInner()
     const opened = await this.inner.open()
     this.last = opened.lastPosition
     this.trimTo = 0
     return opened
+  }
+
+  private newInner(): LogBackend {
+    if (this.kind === 'memory') return this.memory
+    const isOnThread = this.opens++ % OPENS_PER_THREAD === 0
+    return new (isOnThread ? SqliteBackend : SqliteInThread)(this.directory, SQLITE_LIMITS)
   }
 
   async commit(unit: CommitUnit): Promise<LogPosition> {

@@ -47,6 +47,8 @@ export class Driver {
   private isStalled = false
   /** The disk failed in the act of promising and will do nothing more in this life. */
   private isDoomed = false
+  /** Of a thousand occasions for it, on how many the process ends. */
+  private deaths = 0
   /** This life is to be short. */
   private diesAt = Number.POSITIVE_INFINITY
 
@@ -64,7 +66,7 @@ export class Driver {
         this.check()
       }
       await this.finish()
-      return this.stories.reduce((all, story) => Math.imul(all ^ story, 0x01000193))
+      return this.stories.reduce((all, story) => Math.imul(all ^ story, 0x01000193), this.clients.story)
     } finally {
       this.countLife()
       this.tally.messages = this.model.published
@@ -86,13 +88,13 @@ export class Driver {
     if (dice < 480) this.clients.act()
     else if (dice < 750) await this.completeSome()
     else if (dice < 840) this.life.core.runTurn()
-    else if (dice < 900) await this.life.quiet()
+    else if (dice < 880) await this.life.quiet()
+    else if (dice < 905) this.life.clock.advance(random.pick([5, 5, 1000]))
     else if (dice < 920) await this.disk.forget(random.below(20))
     else if (dice < 945) this.pressMemory()
     else if (dice < 985) this.disturb()
     else if (dice < 994) await this.rest()
-    else if (dice < 998) await this.crashAndStart()
-    else await this.stopAndStart()
+    else if (random.below(1000) < this.deaths) await (random.chance(70) ? this.crashAndStart() : this.stopAndStart())
   }
 
   // -- disks ----------------------------------------------------------------------------------------------------------
@@ -101,7 +103,9 @@ export class Driver {
     const { random, life } = this
     if (this.isStalled) return
     for (let count = 1 + random.below(3); count > 0 && life.pacer.count > 0; count--) {
-      await this.complete(random.below(life.pacer.count))
+      // Reads are many; the commit among them is not to wait for ever.
+      const commit = random.chance(40) ? life.pacer.find('commit') : -1
+      await this.complete(commit === -1 ? random.below(life.pacer.count) : commit)
     }
   }
 
@@ -124,7 +128,6 @@ export class Driver {
     else if (dice < 5) this.failReads(random.chance(50))
     else if (dice < 6) life.spill.isFailing = random.chance(50)
     else if (dice < 7 && random.chance(20)) this.doom()
-    else life.clock.advance(random.pick([5, 5, 1000]))
   }
 
   private failCommits(times: number): void {
@@ -194,6 +197,7 @@ export class Driver {
     this.isStalled = false
     this.isDoomed = false
     this.diesAt = Number.POSITIVE_INFINITY
+    this.deaths = random.pick([100, 300, 2000])
     if (random.chance(8)) this.diesAt = this.tally.steps + 1 + random.below(20)
     this.life = await Life.start(this.disk, random.pick([400, 4096, 32_768]), (batch) => {
       model.committed = batch

@@ -18,7 +18,7 @@ interface Options {
 }
 
 /** A run over SQLite takes this many times as long as one in memory, about: it gets fewer seeds. */
-const SQLITE_SHARE = 4
+const SQLITE_SHARE = 6
 const FAILURES_MAX = 10
 const PROGRESS_MS = 10_000
 
@@ -31,7 +31,7 @@ const options = new Command('npm run simulate --')
   .description(
     'Runs the queue machine and its journal against a simple model, under random work, failing disks, short memory,\ncrashes and restarts. The same seed goes the same way.',
   )
-  .option('--seeds <n>', `seeds in memory; over SQLite one for every ${SQLITE_SHARE} of them`, count, 200)
+  .option('--seeds <n>', `seeds in memory; over SQLite one for every ${SQLITE_SHARE} of them`, count, 600)
   .option('--first <n>', 'the first seed', count, 1)
   .option('--steps <n>', 'steps of each run', count, 3000)
   .option('--minutes <n>', 'end after so many minutes, whatever is left', count, Number.POSITIVE_INFINITY)

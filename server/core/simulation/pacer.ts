@@ -17,6 +17,11 @@ export class Pacer {
     return this.waiting.length
   }
 
+  /** The first of a kind, -1 if there is none. */
+  find(what: string): number {
+    return this.waiting.findIndex((operation) => operation.what === what)
+  }
+
   readonly perform = <T>(what: string, work: () => Promise<T>): Promise<T> => {
     if (!this.isWaiting) return work()
     return new Promise((resolve, reject) => {
