@@ -108,7 +108,10 @@ class Replay implements RecordSink {
     this.row.total++
     while (index >= segment.capacity) segment.grow()
     segment.count = Math.max(segment.count, index + 1)
-    if (segment.refs[index] === 0) segment.refs[index] = references
+    if (segment.refs[index] !== 0) return
+    // New; or copied forward for a deleted queue after the others had settled, which the copy says again.
+    segment.forgetSettled(index)
+    segment.refs[index] = references
   }
 
   onSettle(queueId: number, first: Ticket, count: number): void {

@@ -87,8 +87,6 @@ export class Core implements Surroundings {
   private dispatching: Queue[] = []
   /** By segment. */
   private waitingForLoad = new Map<number, Set<Queue>>()
-  /** Segments that could not be read; told in the log once. */
-  private readonly readErrors = new Set<number>()
   private isRequested = false
   private isRetryDue = false
   isOverLimit = false
@@ -131,6 +129,7 @@ export class Core implements Surroundings {
     try {
       await this.recover(opened)
       await this.backend.begin()
+      this.journal.trim()
       await this.journal.whenDurable()
       if (this.diskFreeLimit > 0) this.watchDisk()
     } catch (error) {
@@ -347,16 +346,15 @@ export class Core implements Surroundings {
     return this.queueIds++
   }
 
-  private onLoaded(segment: number, error: Error | null): void {
-    if (error === null) {
-      this.readErrors.delete(segment)
-      return this.wakeLoaded(segment)
-    }
-    if (!this.readErrors.has(segment)) {
+  private onLoaded(number: number, error: Error | null): void {
+    const segment = this.journal.store.segments.get(number)
+    if (segment === undefined) return this.wakeLoaded(number) // nothing in it is wanted any more
+    if (error !== null && !segment.isUnreadable) {
       this.options.log(`Reading messages back failed, trying again every ${RETRY_MS} ms: ${error.message}`)
     }
-    this.readErrors.add(segment)
-    this.options.clock.after(RETRY_MS, () => this.wakeLoaded(segment))
+    segment.isUnreadable = error !== null
+    if (error === null) this.wakeLoaded(number)
+    else this.options.clock.after(RETRY_MS, () => this.wakeLoaded(number))
   }
 
   private wakeLoaded(segment: number): void {
