@@ -30,7 +30,33 @@ export const QUEUE_ARGUMENTS: readonly string[] = [
   'x-delivery-limit',
 ]
 
-export const EXCHANGE_ARGUMENTS: readonly string[] = ['alternate-exchange']
+export const EXCHANGE_ARGUMENTS: readonly string[] = ['alternate-exchange', 'x-alternate-exchange']
+
+/** The alternate exchange, by RabbitMQ's or by LavinMQ's name of the argument. */
+const ALTERNATE_EXCHANGE = ['alternate-exchange', 'x-alternate-exchange']
+
+export function alternateExchangeOf(args: Arguments): string | null {
+  for (const name of ALTERNATE_EXCHANGE) {
+    const value = argument(args, name)
+    if (typeof value === 'string') return value
+  }
+  return null
+}
+
+/** Throws 406 for an argument of any exchange that cannot be. */
+export function checkExchangeArguments(args: Arguments, subject: string): void {
+  for (const name of ALTERNATE_EXCHANGE) {
+    const value = argument(args, name)
+    if (value === undefined || typeof value === 'string') continue
+    const text = `invalid type '${fieldTypeName(value)}' for arg '${name}' in ${subject}`
+    throw new ChannelError(ReplyCode.PRECONDITION_FAILED, text)
+  }
+}
+
+/** A string as RabbitMQ's texts show it. */
+export function binaryText(text: string): string {
+  return text === '' ? '<<>>' : `<<"${text}">>`
+}
 
 /** Whole numbers, and the least each may be. */
 const INTEGERS: Record<string, number> = {
@@ -94,7 +120,8 @@ export function checkArgumentsEquivalence(
   }
 }
 
-function argument(table: Arguments, name: string): FieldValue | undefined {
+/** The argument, and nothing that every object has. */
+export function argument(table: Arguments, name: string): FieldValue | undefined {
   return Object.hasOwn(table, name) ? table[name] : undefined
 }
 

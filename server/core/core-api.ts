@@ -169,6 +169,7 @@ export interface Management {
   readonly churn: ChurnCounters
   readonly vhosts: ReadonlyMap<string, VhostView>
   readonly connections: ReadonlyMap<string, ConnectionView>
+  readonly exchangeTypes: ReadonlyMap<string, { readonly description: string }>
   readonly listeners: readonly Listener[]
   now(): number // the injected clock, ms
   /** Calls back once, by the same clock; does not keep the process alive. */

@@ -8,9 +8,11 @@ import {
   fieldTypeName,
   fieldValueText,
 } from '../../protocol/field-table'
+import { binaryText } from './arguments'
 import type { Binding } from './binding'
 import type { Arguments } from './core-api'
-import type { Matcher } from './exchange'
+import type { Matcher } from './matcher'
+import type { RoutedMessage } from './routed-message'
 
 interface Rule {
   any: boolean
@@ -18,6 +20,7 @@ interface Rule {
 }
 
 export class HeadersMatcher implements Matcher {
+  readonly isRepeatable = false
   private readonly rules = new Map<Binding, Rule>()
 
   add(binding: Binding): void {
@@ -28,10 +31,10 @@ export class HeadersMatcher implements Matcher {
     this.rules.delete(binding)
   }
 
-  match(_routingKey: string, headers: () => FieldTable, visit: (binding: Binding) => void): void {
+  match(message: RoutedMessage, visit: (binding: Binding) => void): void {
     if (this.rules.size === 0) return
-    const table = headers()
-    for (const [binding, rule] of this.rules) if (matches(rule, table)) visit(binding)
+    const { headers } = message
+    for (const [binding, rule] of this.rules) if (matches(rule, headers)) visit(binding)
   }
 }
 
@@ -41,10 +44,10 @@ const X_MATCH = ['all', 'any', 'all-with-x', 'any-with-x']
 export function checkHeadersArguments(args: Arguments): void {
   const value = args['x-match']
   if (value === undefined || (typeof value === 'string' && X_MATCH.includes(value))) return
-  const text = fieldValueText(value)
+  const text = value === null ? 'undefined' : fieldValueText(value)
   const reason =
     typeof value === 'string'
-      ? `Invalid x-match field value <<"${text}">>; expected all, any, all-with-x, or any-with-x`
+      ? `Invalid x-match field value ${binaryText(value)}; expected all, any, all-with-x, or any-with-x`
       : `Invalid x-match field type ${fieldTypeName(value)} (value ${text}); expected longstr`
   throw new ChannelError(ReplyCode.PRECONDITION_FAILED, reason)
 }

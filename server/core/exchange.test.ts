@@ -1,10 +1,13 @@
 // The matchers of the exchange types against naive ones.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import { encodeProperties } from '../../protocol'
+import { sampleMessage } from '../../storage/sample-message'
 import { Binding } from './binding'
 import type { Arguments } from './core-api'
 import { Exchange } from './exchange'
 import { checkHeadersArguments } from './exchange-headers'
+import { RoutedMessage } from './routed-message'
 
 const exchange = (type: string, name = 'source') =>
   new Exchange(name, { type, durable: true, autoDelete: false, internal: false, arguments: {} })
@@ -18,11 +21,11 @@ function bind(from: Exchange, routingKey: string, args: Arguments = {}): Binding
 
 function matched(from: Exchange, routingKey: string, headers: Arguments = {}): Binding[] {
   const found: Binding[] = []
-  from.match(
-    routingKey,
-    () => headers,
-    (binding) => found.push(binding),
-  )
+  const { headerBuf, ...rest } = sampleMessage({ routingKey })
+  const properties = encodeProperties({ headers })
+  const message = { ...rest, headerBuf: Buffer.concat([headerBuf.subarray(0, 12), properties]) }
+  message.headerEnd = message.headerBuf.length
+  from.match(new RoutedMessage([routingKey], message), (binding) => found.push(binding))
   return found
 }
 

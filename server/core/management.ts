@@ -7,6 +7,7 @@ import type { Core } from './core'
 import type { BindingView, ConnectionView, FetchedMessage, Listener, Management, QueueView, UserView } from './core-api'
 import { Declarations } from './declarations'
 import type { ExchangeSpec } from './exchange'
+import { exchangeTypes } from './exchange-types'
 import { checkClaims } from './publish-claims'
 import type { Queue, Taken } from './queue'
 import { Session } from './session'
@@ -59,6 +60,9 @@ export class CoreManagement implements Management {
   }
   get connections() {
     return this.around.connections
+  }
+  get exchangeTypes() {
+    return exchangeTypes
   }
   get listeners() {
     return this.around.listeners

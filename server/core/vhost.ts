@@ -108,7 +108,7 @@ export class Vhost implements VhostView, VhostContext {
 
   /** Refuses as `publish` would, for a transaction that publishes at its commit. */
   refusePublish(session: Session, m: IncomingMessage): void {
-    this.checkPublish(session, this.router.route(m).exchange)
+    this.checkPublish(session, this.router.check(m))
   }
 
   // -- context of its queues ------------------------------------------------------------------------------------------

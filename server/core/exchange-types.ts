@@ -1,0 +1,42 @@
+// The exchange types by name: how each matches, and what it refuses in the arguments of a declare or a bind. A new type is a
+// matcher and a row here.
+import { ReplyCode } from '../../protocol/constants'
+import { ChannelError } from '../../protocol/errors'
+import type { Destination } from './binding'
+import type { Arguments } from './core-api'
+import { DirectMatcher, FanoutMatcher } from './exchange-direct'
+import { checkHeadersArguments, HeadersMatcher } from './exchange-headers'
+import { TopicMatcher } from './exchange-topic'
+import type { Matcher } from './matcher'
+
+export interface ExchangeType {
+  description: string
+  matcher(args: Arguments): Matcher
+  /** Throws 406 for arguments of a declare that cannot be. */
+  checkArguments?(args: Arguments): void
+  /** Throws 406 for a binding that cannot be. */
+  checkBinding?(routingKey: string, args: Arguments, to: Destination): void
+}
+
+const ofTheSpecification = (name: string) => `AMQP ${name} exchange, as per the AMQP specification`
+
+const TYPES: Record<string, ExchangeType> = {
+  direct: { description: ofTheSpecification('direct'), matcher: () => new DirectMatcher() },
+  fanout: { description: ofTheSpecification('fanout'), matcher: () => new FanoutMatcher() },
+  headers: {
+    description: ofTheSpecification('headers'),
+    matcher: () => new HeadersMatcher(),
+    checkBinding: (_routingKey, args) => checkHeadersArguments(args),
+  },
+  topic: { description: ofTheSpecification('topic'), matcher: () => new TopicMatcher() },
+}
+
+export const exchangeTypes: ReadonlyMap<string, ExchangeType> = new Map(Object.entries(TYPES))
+
+/** Throws 406 in RabbitMQ 4's words. */
+export function exchangeType(name: string): ExchangeType {
+  const type = exchangeTypes.get(name)
+  if (type !== undefined) return type
+  const what = name === '' ? 'invalid' : 'unknown'
+  throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `${what} exchange type '${name}'`)
+}
