@@ -12,7 +12,7 @@ import { RoutedMessage } from './routed-message'
 
 const CACHE_SLOTS = 4096
 /** All remembered routes together: a fanout to many thousands of queues must not be kept once for each routing key. */
-const CACHED_QUEUES_MAX = 500_000
+const REMEMBERED_QUEUES_MAX = 500_000
 
 export interface Route {
   exchange: Exchange
@@ -29,7 +29,8 @@ interface CachedRoute extends Route {
 export class Router {
   private epoch = 0
   private readonly cache: (CachedRoute | null)[] = new Array(CACHE_SLOTS).fill(null)
-  private cachedQueues = 0
+  /** In all remembered routes, each counted as often as it is there. */
+  rememberedQueues = 0
   private readonly copies = new Copies()
 
   constructor(
@@ -98,11 +99,11 @@ export class Router {
   }
 
   private remember(slot: number, route: CachedRoute): void {
-    this.cachedQueues += route.queues.length - (this.cache[slot]?.queues.length ?? 0)
+    this.rememberedQueues += route.queues.length - (this.cache[slot]?.queues.length ?? 0)
     this.cache[slot] = route
-    if (this.cachedQueues <= CACHED_QUEUES_MAX) return
+    if (this.rememberedQueues <= REMEMBERED_QUEUES_MAX) return
     this.cache.fill(null)
-    this.cachedQueues = 0
+    this.rememberedQueues = 0
   }
 }
 
