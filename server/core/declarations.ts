@@ -48,7 +48,7 @@ export class Declarations {
     refuseReservedName('exchange', name)
     checkExchangeArguments(spec.arguments, this.named('exchange', name))
     this.authorizeAlternate(name, alternateExchangeOf(spec.arguments))
-    type.checkArguments?.(spec.arguments)
+    type.checkArguments?.(spec.arguments, this.named('exchange', name))
     this.vhost.addExchange(name, spec)
     return true
   }

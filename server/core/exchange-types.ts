@@ -5,7 +5,9 @@ import { ChannelError } from '../../protocol/errors'
 import type { Destination } from './binding'
 import type { Arguments } from './core-api'
 import { DirectMatcher, FanoutMatcher } from './exchange-direct'
+import { ConsistentHashMatcher, checkHashArguments, checkWeight, ModulusHashMatcher } from './exchange-hash'
 import { checkHeadersArguments, HeadersMatcher } from './exchange-headers'
+import { checkLocalRandomBinding, RandomMatcher } from './exchange-random'
 import { TopicMatcher } from './exchange-topic'
 import type { Matcher } from './matcher'
 
@@ -13,7 +15,7 @@ export interface ExchangeType {
   description: string
   matcher(args: Arguments): Matcher
   /** Throws 406 for arguments of a declare that cannot be. */
-  checkArguments?(args: Arguments): void
+  checkArguments?(args: Arguments, subject: string): void
   /** Throws 406 for a binding that cannot be. */
   checkBinding?(routingKey: string, args: Arguments, to: Destination): void
 }
@@ -29,6 +31,22 @@ const TYPES: Record<string, ExchangeType> = {
     checkBinding: (_routingKey, args) => checkHeadersArguments(args),
   },
   topic: { description: ofTheSpecification('topic'), matcher: () => new TopicMatcher() },
+  'x-consistent-hash': {
+    description: 'Consistent Hashing Exchange',
+    matcher: (args) => new ConsistentHashMatcher(args),
+    checkArguments: checkHashArguments,
+    checkBinding: checkWeight,
+  },
+  'x-local-random': {
+    description: 'Picks one random local binding (queue) to route via (to).',
+    matcher: () => new RandomMatcher(),
+    checkBinding: (routingKey, _args, to) => checkLocalRandomBinding(routingKey, to),
+  },
+  'x-modulus-hash': { description: 'Modulus Hashing Exchange', matcher: () => new ModulusHashMatcher() },
+  'x-random': {
+    description: 'Randomly picks a binding (queue) to route via (to).',
+    matcher: () => new RandomMatcher(),
+  },
 }
 
 export const exchangeTypes: ReadonlyMap<string, ExchangeType> = new Map(Object.entries(TYPES))
