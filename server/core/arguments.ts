@@ -43,8 +43,8 @@ export function alternateExchangeOf(args: Arguments): string | null {
   return null
 }
 
-/** Throws 406 for an argument of any exchange that cannot be. */
-export function checkExchangeArguments(args: Arguments, subject: string): void {
+/** Throws 406 for what is no name. */
+export function checkAlternateExchange(args: Arguments, subject: string): void {
   for (const name of ALTERNATE_EXCHANGE) {
     const value = argument(args, name)
     if (value === undefined || typeof value === 'string') continue
@@ -67,7 +67,7 @@ const INTEGERS: Record<string, number> = {
   'x-max-priority': 0,
 }
 const QUEUE_TYPES = ['classic', 'quorum', 'stream']
-const INTEGER_TYPES = 'bBsuIilL'
+export const INTEGER_TYPES = 'bBsuIilL'
 
 /** Throws 406 for a queue argument that cannot be. */
 export function checkQueueArguments(args: Arguments, subject: string): void {
@@ -81,7 +81,8 @@ export function checkQueueArguments(args: Arguments, subject: string): void {
   }
 }
 
-function checkInteger(name: string, value: FieldValue, least: number, subject: string): void {
+/** Throws 406 for what is no whole number from `least` up. */
+export function checkInteger(name: string, value: FieldValue, least: number, subject: string): void {
   if (!INTEGER_TYPES.includes(fieldType(value))) {
     throw invalid(name, subject, `"expected integer, got ${fieldTypeName(value)}"`)
   }
@@ -90,7 +91,7 @@ function checkInteger(name: string, value: FieldValue, least: number, subject: s
   if (number < least) throw invalid(name, subject, `{value_zero,${number}}`)
 }
 
-function invalid(name: string, subject: string, reason: string): ChannelError {
+export function invalid(name: string, subject: string, reason: string): ChannelError {
   return new ChannelError(ReplyCode.PRECONDITION_FAILED, `invalid arg '${name}' for ${subject}: ${reason}`)
 }
 

@@ -5,15 +5,16 @@ import { randomBytes } from 'node:crypto'
 import { ChannelError, ConnectionError, ReplyCode, tableToJson } from '../../protocol'
 import {
   alternateExchangeOf,
+  checkAlternateExchange,
   checkArgumentsEquivalence,
   checkEquivalence,
-  checkExchangeArguments,
   checkQueueArguments,
   EXCHANGE_ARGUMENTS,
 } from './arguments'
 import type { Destination } from './binding'
 import { Consumer, type ConsumerSink, type ConsumerSpec } from './consumer'
 import type { Arguments } from './core-api'
+import { checkDeduplicationArguments } from './deduplication'
 import type { Exchange, ExchangeSpec } from './exchange'
 import { exchangeType } from './exchange-types'
 import type { Queue } from './queue'
@@ -46,9 +47,11 @@ export class Declarations {
       return false
     }
     refuseReservedName('exchange', name)
-    checkExchangeArguments(spec.arguments, this.named('exchange', name))
+    const subject = this.named('exchange', name)
+    checkAlternateExchange(spec.arguments, subject)
     this.authorizeAlternate(name, alternateExchangeOf(spec.arguments))
-    type.checkArguments?.(spec.arguments, this.named('exchange', name))
+    checkDeduplicationArguments(spec.arguments, subject)
+    type.checkArguments?.(spec.arguments, subject)
     this.vhost.addExchange(name, spec)
     return true
   }

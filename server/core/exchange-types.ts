@@ -10,6 +10,7 @@ import { checkHeadersArguments, HeadersMatcher } from './exchange-headers'
 import { checkLocalRandomBinding, RandomMatcher } from './exchange-random'
 import { TopicMatcher } from './exchange-topic'
 import type { Matcher } from './matcher'
+import { checkHistoryLength } from './recent-history'
 
 export interface ExchangeType {
   description: string
@@ -46,6 +47,11 @@ const TYPES: Record<string, ExchangeType> = {
   'x-random': {
     description: 'Randomly picks a binding (queue) to route via (to).',
     matcher: () => new RandomMatcher(),
+  },
+  'x-recent-history': {
+    description: 'Recent History Exchange.',
+    matcher: () => new FanoutMatcher(),
+    checkArguments: checkHistoryLength,
   },
 }
 

@@ -4,6 +4,7 @@ import { alternateExchangeOf } from './arguments'
 import type { Binding } from './binding'
 import type { Arguments, ExchangeView } from './core-api'
 import { exchangeType } from './exchange-types'
+import type { Gate } from './gate'
 import type { Matcher } from './matcher'
 import type { RoutedMessage } from './routed-message'
 
@@ -30,6 +31,9 @@ export class Exchange implements ExchangeView {
   readonly incoming = new Set<Binding>()
   /** Where messages go that no binding takes; null: nowhere. */
   readonly alternate: string | null
+  isDeleted = false
+  /** What else it does with messages, see gate.ts. */
+  readonly gates: readonly Gate[]
   /** Routes through it depend on exchange and routing key alone, so they may be remembered. */
   readonly isRepeatable: boolean
   private readonly matcher: Matcher
@@ -37,6 +41,7 @@ export class Exchange implements ExchangeView {
   constructor(
     readonly name: string,
     spec: ExchangeSpec,
+    gates: readonly Gate[] = [],
   ) {
     this.type = spec.type
     this.durable = spec.durable
@@ -45,7 +50,8 @@ export class Exchange implements ExchangeView {
     this.arguments = spec.arguments
     this.alternate = alternateExchangeOf(spec.arguments)
     this.matcher = exchangeType(spec.type).matcher(spec.arguments)
-    this.isRepeatable = this.matcher.isRepeatable
+    this.gates = gates
+    this.isRepeatable = this.matcher.isRepeatable && gates.length === 0
   }
 
   add(binding: Binding): void {

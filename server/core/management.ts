@@ -11,7 +11,7 @@ import { exchangeTypes } from './exchange-types'
 import { checkClaims } from './publish-claims'
 import type { Queue, Taken } from './queue'
 import { Session } from './session'
-import { LOGGED, UNROUTABLE, type Vhost } from './vhost'
+import { LOGGED, ROUTED, type Vhost } from './vhost'
 
 export interface ManagementSurroundings {
   version: string
@@ -184,9 +184,10 @@ export class CoreManagement implements Management {
     const message = incoming(exchange, routingKey, properties, body)
     checkClaims(message, user)
     const outcome = where.publish(session, message)
-    if (outcome === UNROUTABLE) this.core.counters.dropUnroutable++
-    if (outcome === LOGGED) await this.core.journal.whenDurable()
-    return outcome !== UNROUTABLE
+    const isRouted = outcome === ROUTED || outcome === LOGGED
+    if (!isRouted) this.core.counters.dropUnroutable++
+    if (outcome >= LOGGED) await this.core.journal.whenDurable()
+    return isRouted
   }
 
   async fetch(

@@ -7,6 +7,7 @@ import type { IncomingMessage } from '../../storage/message-store'
 import type { Binding } from './binding'
 import { Copies } from './copies'
 import type { Exchange } from './exchange'
+import type { Gate } from './gate'
 import type { Queue } from './queue'
 import { RoutedMessage } from './routed-message'
 
@@ -19,6 +20,15 @@ export interface Route {
   queues: Queue[]
   /** The ids of those queues that log persistent messages. */
   logIds: number[]
+  /** What the exchanges on the way do with the message besides, and what they look at; null: nothing. */
+  gated: Gated | null
+}
+
+export interface Gated {
+  gates: readonly Gate[]
+  message: RoutedMessage
+  /** One of them has taken it, so it is not unroutable. */
+  isTaken: boolean
 }
 
 interface CachedRoute extends Route {
@@ -91,11 +101,20 @@ export class Router {
   }
 
   private find(from: Exchange, m: IncomingMessage, keys: string[]): { route: Route; isRepeatable: boolean } {
-    const walk = new Walk(this.exchanges, new RoutedMessage(keys, m))
+    const message = new RoutedMessage(keys, m)
+    const walk = new Walk(this.exchanges, message)
     if (from.name === '') for (const key of keys) walk.addQueue(this.queues.get(key))
     else walk.visit(from)
     const queues = [...walk.queues]
-    return { route: { exchange: from, queues, logIds: logIdsOf(queues) }, isRepeatable: walk.isRepeatable }
+    const { gates, isTaken, isRepeatable } = walk
+    const gated = gates.length === 0 ? null : { gates, message, isTaken }
+    return { route: { exchange: from, queues, logIds: logIdsOf(queues), gated }, isRepeatable }
+  }
+
+  /** Where a message goes that `from` gets from an exchange which had kept it. */
+  routeFrom(from: Exchange, m: IncomingMessage): Route {
+    const copies = this.copies.hasHeaders(m) ? (this.copies.keysOf(m) ?? []) : []
+    return this.find(from, m, [routingKeyOf(m), ...copies]).route
   }
 
   private remember(slot: number, route: CachedRoute): void {
@@ -110,10 +129,12 @@ export class Router {
 /** One walk over exchanges and their bindings: each queue and each exchange once, whatever the cycles. */
 class Walk {
   readonly queues = new Set<Queue>()
+  readonly gates: Gate[] = []
   isRepeatable = true
+  isTaken = false
   private readonly visited = new Set<Exchange>()
   private readonly open: Exchange[] = []
-  private isTaken = false
+  private hasMatched = false
 
   constructor(
     private readonly exchanges: ReadonlyMap<string, Exchange>,
@@ -124,11 +145,25 @@ class Walk {
     this.enter(from)
     for (let exchange = this.open.pop(); exchange !== undefined; exchange = this.open.pop()) {
       this.isRepeatable &&= exchange.isRepeatable
-      this.isTaken = false
-      exchange.match(this.message, this.follow)
-      // A binding to an exchange that leads nowhere counts as well, as in RabbitMQ.
-      if (!this.isTaken && exchange.alternate !== null) this.enter(this.exchanges.get(exchange.alternate))
+      if (exchange.gates.length === 0 || this.passes(exchange.gates)) this.match(exchange)
     }
+  }
+
+  private match(exchange: Exchange): void {
+    this.hasMatched = false
+    exchange.match(this.message, this.follow)
+    // A binding to an exchange that leads nowhere counts as well, as in RabbitMQ.
+    if (!this.hasMatched && exchange.alternate !== null) this.enter(this.exchanges.get(exchange.alternate))
+  }
+
+  private passes(gates: readonly Gate[]): boolean {
+    for (const gate of gates) {
+      this.gates.push(gate)
+      if (gate.admits(this.message)) continue
+      this.isTaken = true
+      return false
+    }
+    return true
   }
 
   addQueue(queue: Queue | undefined): void {
@@ -136,7 +171,7 @@ class Walk {
   }
 
   private readonly follow = ({ to }: Binding): void => {
-    this.isTaken = true
+    this.hasMatched = true
     if (to.kind === 'queue') this.queues.add(to)
     else this.enter(to)
   }
