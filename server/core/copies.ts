@@ -7,9 +7,8 @@ import { decodeField, fieldTypeName } from '../../protocol/field-table'
 import { findHeader } from '../../protocol/field-walk'
 import { FLAG_HEADERS, locateProperty, propertyFlags } from '../../protocol/properties'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
-
-/** Content header: class 2, weight 2, body size 8, then the properties. */
-export const PROPERTIES_AT = 12
+import { editHeaders } from './header-edit'
+import { PROPERTIES_AT } from './routed-message'
 
 const CC = Buffer.from('CC')
 const BCC = Buffer.from('BCC')
@@ -33,7 +32,7 @@ export class Copies {
 
   /** Takes BCC out, of the message that `keysOf` looked at last. */
   removeBcc(m: IncomingMessage): void {
-    while (this.find(m, BCC)) this.removeField(m)
+    if (this.find(m, BCC)) editHeaders(m, ['BCC'], {})
   }
 
   private find(m: IncomingMessage, name: Buffer): boolean {
@@ -46,22 +45,5 @@ export class Copies {
     if (Array.isArray(value)) return value.filter((key) => typeof key === 'string')
     const text = `invalid message: {unacceptable_type_in_header,"${name}",${fieldTypeName(value)}}`
     throw new ChannelError(ReplyCode.PRECONDITION_FAILED, text)
-  }
-
-  /** Gives the message a header of its own without the field last found: the buffer it came in is the connection's. */
-  private removeField(m: IncomingMessage): void {
-    const { table, field } = this
-    const fieldStart = field.start - BCC.length - 1
-    const removed = field.end - fieldStart
-    const header = Buffer.concat([
-      m.headerBuf.subarray(m.headerStart, fieldStart),
-      m.headerBuf.subarray(field.end, m.headerEnd),
-    ])
-    table.start -= m.headerStart
-    table.end -= m.headerStart + removed
-    header.writeUInt32BE(table.end - table.start - 4, table.start)
-    m.headerBuf = header
-    m.headerStart = 0
-    m.headerEnd = header.length
   }
 }

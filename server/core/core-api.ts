@@ -42,6 +42,7 @@ export interface ExchangeView {
   readonly arguments: Arguments
   readonly publishIn: number // messages published to it
   readonly publishOut: number // copies it routed to queues
+  readonly delayedCount: number | null // messages it keeps until they are due; null: not what it does
 }
 
 export interface BindingView {

@@ -148,7 +148,10 @@ export class Core implements Surroundings {
   /** Every connection must be closed by now. Rejects when the log could not take the rest. */
   async stop(): Promise<void> {
     this.runTurn()
-    for (const vhost of this.vhosts.values()) for (const queue of vhost.queues.values()) queue.recordReturned()
+    for (const vhost of this.vhosts.values()) {
+      for (const queue of vhost.queues.values()) queue.recordReturned()
+      for (const shelf of vhost.shelves()) shelf.stop()
+    }
     await this.journal.close(true)
   }
 

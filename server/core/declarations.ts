@@ -181,7 +181,7 @@ export class Declarations {
     this.session.authorize('read', 'exchange', source)
     const to = destination()
     const from = this.exchange(source)
-    exchangeType(from.type).checkBinding?.(routingKey, args, to)
+    exchangeType(from.type).checkBinding?.(routingKey, args, to, from.arguments)
     this.vhost.addBinding(from, to, routingKey, args)
   }
 

@@ -4,6 +4,7 @@ import { ReplyCode } from '../../protocol/constants'
 import { ChannelError } from '../../protocol/errors'
 import type { Destination } from './binding'
 import type { Arguments } from './core-api'
+import { checkDelayedType, delayedTypeOf } from './delay'
 import { DirectMatcher, FanoutMatcher } from './exchange-direct'
 import { ConsistentHashMatcher, checkHashArguments, checkWeight, ModulusHashMatcher } from './exchange-hash'
 import { checkHeadersArguments, HeadersMatcher } from './exchange-headers'
@@ -18,7 +19,7 @@ export interface ExchangeType {
   /** Throws 406 for arguments of a declare that cannot be. */
   checkArguments?(args: Arguments, subject: string): void
   /** Throws 406 for a binding that cannot be. */
-  checkBinding?(routingKey: string, args: Arguments, to: Destination): void
+  checkBinding?(routingKey: string, args: Arguments, to: Destination, ofExchange: Arguments): void
 }
 
 const ofTheSpecification = (name: string) => `AMQP ${name} exchange, as per the AMQP specification`
@@ -37,6 +38,17 @@ const TYPES: Record<string, ExchangeType> = {
     matcher: (args) => new ConsistentHashMatcher(args),
     checkArguments: checkHashArguments,
     checkBinding: checkWeight,
+  },
+  'x-delayed-message': {
+    description: 'Delayed Message Exchange.',
+    matcher: (args) => exchangeType(delayedTypeOf(args)).matcher(args),
+    checkArguments(args, subject) {
+      checkDelayedType(args)
+      exchangeType(delayedTypeOf(args)).checkArguments?.(args, subject)
+    },
+    checkBinding(routingKey, args, to, ofExchange) {
+      exchangeType(delayedTypeOf(ofExchange)).checkBinding?.(routingKey, args, to, ofExchange)
+    },
   },
   'x-local-random': {
     description: 'Picks one random local binding (queue) to route via (to).',

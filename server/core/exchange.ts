@@ -3,6 +3,7 @@
 import { alternateExchangeOf } from './arguments'
 import type { Binding } from './binding'
 import type { Arguments, ExchangeView } from './core-api'
+import { Delay } from './delay'
 import { exchangeType } from './exchange-types'
 import type { Gate } from './gate'
 import type { Matcher } from './matcher'
@@ -64,6 +65,11 @@ export class Exchange implements ExchangeView {
     this.bindings.delete(binding.key)
     this.matcher.remove(binding)
     binding.to.incoming.delete(binding)
+  }
+
+  get delayedCount(): number | null {
+    for (const gate of this.gates) if (gate instanceof Delay) return gate.count
+    return null
   }
 
   match(message: RoutedMessage, visit: (binding: Binding) => void): void {

@@ -28,4 +28,6 @@ export interface Shelved {
   recover(ticket: number): void
   /** Everything recovered has been told. */
   finishRecovery(): void
+  /** The broker stops: no more timers. */
+  stop(): void
 }

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from '../../storage/message-store'
 import type { Destination } from './binding'
 import { Deduplication, isDeduplicating } from './deduplication'
+import { Delay, isDelaying } from './delay'
 import type { ExchangeSpec } from './exchange'
 import type { Gate } from './gate'
 import { RecentHistory } from './recent-history'
@@ -12,12 +13,17 @@ export interface GateSurroundings extends VhostContext {
   nextQueueId(): number
   /** Routes what an exchange had kept on to a queue, or through another exchange. */
   deliver(m: IncomingMessage, to: Destination): void
+  /** Routes what the exchange had kept, as if it had just come. */
+  release(m: IncomingMessage, exchange: string, furtherKeys: readonly string[]): void
 }
 
 export function gatesOf(name: string, spec: ExchangeSpec, around: GateSurroundings): Gate[] {
   const gates: Gate[] = []
   const shelf = () => new Shelf(name, spec.durable, around.nextQueueId(), around)
   if (isDeduplicating(spec.arguments)) gates.push(new Deduplication(spec.arguments, around))
+  if (isDelaying(spec.type, spec.arguments)) {
+    gates.push(new Delay(shelf(), (m, furtherKeys) => around.release(m, name, furtherKeys)))
+  }
   if (spec.type === 'x-recent-history') {
     gates.push(new RecentHistory(spec.arguments, shelf(), (m, to) => around.deliver(m, to)))
   }

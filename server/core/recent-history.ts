@@ -110,6 +110,8 @@ export class RecentHistory implements Gate, Shelved, Dispatchable {
     this.first = this.tickets.length
   }
 
+  stop(): void {}
+
   // -- what it keeps in the log ---------------------------------------------------------------------------------------
 
   get name(): string {

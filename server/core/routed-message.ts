@@ -3,7 +3,9 @@
 import type { FieldTable } from '../../protocol/field-table'
 import { decodeProperties, type Properties } from '../../protocol/properties'
 import type { IncomingMessage } from '../../storage/message-store'
-import { PROPERTIES_AT } from './copies'
+
+/** Content header: class 2, weight 2, body size 8, then the properties. */
+export const PROPERTIES_AT = 12
 
 export class RoutedMessage {
   private decoded: Properties | null = null

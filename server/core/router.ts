@@ -100,9 +100,14 @@ export class Router {
     throw new ChannelError(ReplyCode.NOT_FOUND, `no exchange '${name}' in vhost '${this.vhostName}'`)
   }
 
-  private find(from: Exchange, m: IncomingMessage, keys: string[]): { route: Route; isRepeatable: boolean } {
+  private find(
+    from: Exchange,
+    m: IncomingMessage,
+    keys: string[],
+    admitted: Exchange | null = null,
+  ): { route: Route; isRepeatable: boolean } {
     const message = new RoutedMessage(keys, m)
-    const walk = new Walk(this.exchanges, message)
+    const walk = new Walk(this.exchanges, message, admitted)
     if (from.name === '') for (const key of keys) walk.addQueue(this.queues.get(key))
     else walk.visit(from)
     const queues = [...walk.queues]
@@ -115,6 +120,11 @@ export class Router {
   routeFrom(from: Exchange, m: IncomingMessage): Route {
     const copies = this.copies.hasHeaders(m) ? (this.copies.keysOf(m) ?? []) : []
     return this.find(from, m, [routingKeyOf(m), ...copies]).route
+  }
+
+  /** Where a message goes that `from` itself had kept: its gates are behind it. */
+  routeReleased(from: Exchange, m: IncomingMessage, furtherKeys: readonly string[]): Route {
+    return this.find(from, m, [routingKeyOf(m), ...furtherKeys], from).route
   }
 
   private remember(slot: number, route: CachedRoute): void {
@@ -139,13 +149,14 @@ class Walk {
   constructor(
     private readonly exchanges: ReadonlyMap<string, Exchange>,
     private readonly message: RoutedMessage,
+    private readonly admitted: Exchange | null,
   ) {}
 
   visit(from: Exchange): void {
     this.enter(from)
     for (let exchange = this.open.pop(); exchange !== undefined; exchange = this.open.pop()) {
       this.isRepeatable &&= exchange.isRepeatable
-      if (exchange.gates.length === 0 || this.passes(exchange.gates)) this.match(exchange)
+      if (exchange.gates.length === 0 || exchange === this.admitted || this.passes(exchange.gates)) this.match(exchange)
     }
   }
 

@@ -4,8 +4,8 @@
 import { deliveryModeOf } from '../../protocol/properties'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
 import { storedHeaderStart } from '../../storage/segment'
-import { PROPERTIES_AT } from './copies'
 import type { Ticket } from './core-api'
+import { PROPERTIES_AT } from './routed-message'
 import type { VhostContext } from './vhost'
 
 const PERSISTENT = 2

@@ -137,9 +137,25 @@ export class Vhost implements VhostView, GateSurroundings {
       this.store(m, [to], to.logId === 0 ? [] : [to.logId])
       return
     }
-    const { queues, logIds, gated } = this.router.routeFrom(to, m)
-    for (const gate of gated?.gates ?? []) gate.onPublish(m, (gated as Gated).message)
+    this.storeRouted(this.router.routeFrom(to, m), m)
+  }
+
+  /** Routes what the exchange had kept, as if it had just come. */
+  release(m: IncomingMessage, exchange: string, furtherKeys: readonly string[]): void {
+    const from = this.exchanges.get(exchange)
+    if (from === undefined) return
+    const route = this.router.routeReleased(from, m, furtherKeys)
+    from.publishOut += route.queues.length
+    this.storeRouted(route, m)
+  }
+
+  private storeRouted({ queues, logIds, gated }: Route, m: IncomingMessage): void {
+    if (gated !== null) for (const gate of gated.gates) gate.onPublish(m, gated.message)
     if (queues.length > 0) this.store(m, queues, logIds)
+    else if (!gated?.isTaken) {
+      this.counters.dropUnroutable++
+      this.surroundings.counters.dropUnroutable++
+    }
   }
 
   private checkPublish(session: Session, exchange: Exchange): void {
