@@ -153,6 +153,15 @@ export interface FetchedMessage {
   remaining: number
 }
 
+/** A message that an exchange keeps until it is due. */
+export interface DelayedMessage {
+  id: number // names it while it is kept
+  dueMs: number
+  routingKey: string
+  properties: Buffer
+  body: Buffer
+}
+
 export interface Listener {
   protocol: 'amqp' | 'http'
   host: string
@@ -220,4 +229,8 @@ export interface Management {
     bytesMax: number,
     settle: 'ack' | 'requeue' | 'reject',
   ): Promise<FetchedMessage[]>
+  /** The first `count` messages that the exchange keeps, by the time they are due, or as many as come to `bytesMax`. */
+  delayed(user: string, vhost: string, exchange: string, count: number, bytesMax: number): Promise<DelayedMessage[]>
+  /** false: it is not kept, or not any more. */
+  cancelDelayed(user: string, vhost: string, exchange: string, id: number): Promise<boolean>
 }

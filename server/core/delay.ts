@@ -79,6 +79,28 @@ export class Delay implements Gate, Shelved, Dispatchable {
     this.heap.length = 0
   }
 
+  // -- for the admin API ----------------------------------------------------------------------------------------------
+
+  first(count: number): { due: number; ticket: Ticket }[] {
+    return this.heap.first(count)
+  }
+
+  /** The message as it will come; null: its bytes are not in memory. */
+  read(ticket: Ticket, range: ByteRange): IncomingMessage | null {
+    const m = this.kept.read(ticket, range)
+    if (m === null) return null
+    const copy = copyOf(m)
+    editHeaders(copy, [HELD], {})
+    return copy
+  }
+
+  /** false: it is not there, or is routed already. */
+  cancel(ticket: Ticket): boolean {
+    if (!this.heap.remove(ticket)) return false
+    this.kept.settle(ticket)
+    return true
+  }
+
   // -- when they are due ----------------------------------------------------------------------------------------------
 
   dispatch(range: ByteRange): boolean {

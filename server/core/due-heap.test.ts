@@ -29,6 +29,7 @@ describe('a heap of due times', () => {
           expect(heap.length).toBe(model.length)
           if (model.length > 0) expect([heap.firstDue, heap.firstTicket]).toEqual(model[0])
         }
+        expect(heap.first(7).map((e) => [e.due, e.ticket])).toEqual(model.slice(0, 7))
         expect([...heap.entries()].map((e) => e.ticket).sort()).toEqual(model.map(([, t]) => t).sort())
       }),
       { numRuns: 300 },

@@ -46,6 +46,24 @@ export class DueHeap {
     return at !== -1
   }
 
+  /** The first `count` in order; costs about their number squared, the rest of the heap nothing. */
+  first(count: number): { due: number; ticket: Ticket }[] {
+    const found: { due: number; ticket: Ticket }[] = []
+    const open = this.length === 0 ? [] : [0]
+    while (open.length > 0 && found.length < count) {
+      let least = 0
+      for (let i = 1; i < open.length; i++) {
+        if (this.isBefore(this.dues[open[i]], this.tickets[open[i]], open[least])) least = i
+      }
+      const at = open[least]
+      open[least] = open[open.length - 1]
+      open.pop()
+      found.push({ due: this.dues[at], ticket: this.tickets[at] })
+      for (const child of [2 * at + 1, 2 * at + 2]) if (child < this.length) open.push(child)
+    }
+    return found
+  }
+
   /** In no order. */
   *entries(): Iterable<{ due: number; ticket: Ticket }> {
     for (let i = 0; i < this.length; i++) yield { due: this.dues[i], ticket: this.tickets[i] }

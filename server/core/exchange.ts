@@ -67,9 +67,13 @@ export class Exchange implements ExchangeView {
     binding.to.incoming.delete(binding)
   }
 
-  get delayedCount(): number | null {
-    for (const gate of this.gates) if (gate instanceof Delay) return gate.count
+  get delay(): Delay | null {
+    for (const gate of this.gates) if (gate instanceof Delay) return gate
     return null
+  }
+
+  get delayedCount(): number | null {
+    return this.delay?.count ?? null
   }
 
   match(message: RoutedMessage, visit: (binding: Binding) => void): void {
