@@ -4,7 +4,7 @@
 import { ReplyCode } from '../../protocol/constants'
 import { ChannelError } from '../../protocol/errors'
 import { decodeField, fieldTypeName } from '../../protocol/field-table'
-import { findHeader } from '../../protocol/field-walk'
+import { findHeader, hasEither } from '../../protocol/field-walk'
 import { FLAG_HEADERS, locateProperty, propertyFlags } from '../../protocol/properties'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
 import { editHeaders } from './header-edit'
@@ -24,7 +24,9 @@ export class Copies {
   /** The keys of CC and BCC, null where there is neither. Throws 406 as RabbitMQ does, which passes over elements that are
    *  no strings. For a message with headers. */
   keysOf(m: IncomingMessage): string[] | null {
-    locateProperty(m.headerBuf, m.headerStart + PROPERTIES_AT, m.headerEnd, FLAG_HEADERS, this.table)
+    const { table } = this
+    locateProperty(m.headerBuf, m.headerStart + PROPERTIES_AT, m.headerEnd, FLAG_HEADERS, table)
+    if (!hasEither(m.headerBuf, table.start, table.end, CC, BCC)) return null
     const cc = this.keysIn(m, CC)
     const bcc = this.keysIn(m, BCC)
     return cc === null || bcc === null ? (cc ?? bcc) : cc.concat(bcc)
