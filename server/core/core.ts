@@ -6,7 +6,8 @@ import type { DefinitionChange, Definitions } from '../../storage/definitions'
 import { Journal } from '../../storage/journal'
 import type { LogBackend, Opened } from '../../storage/log-backend'
 import type { ByteRange } from '../../storage/message-store'
-import { recover } from '../../storage/recovery'
+import { type OnRecovered, recover } from '../../storage/recovery'
+import { RecoveryProgress } from '../../storage/recovery-progress'
 import { SEGMENT_TICKETS } from '../../storage/segment'
 import { SpillFile } from '../../storage/spill-file'
 import type { Clock } from './clock'
@@ -132,9 +133,10 @@ export class Core implements Surroundings {
     const queues = new Map<number, Queue>()
     for (const vhost of this.vhosts.values()) for (const queue of vhost.queues.values()) queues.set(queue.id, queue)
     const { store, rows } = this.journal
-    const recovered = await recover(this.backend, store, rows, new Set(queues.keys()), (id, ticket, bodyBytes) =>
-      queues.get(id)?.recover(ticket, bodyBytes),
-    )
+    const { clock, log } = this.options
+    const progress = new RecoveryProgress(opened.lastPosition, () => clock.now(), log)
+    const onMessage: OnRecovered = (id, ticket, bodyBytes) => queues.get(id)?.recover(ticket, bodyBytes)
+    const recovered = await recover(this.backend, store, rows, new Set(queues.keys()), onMessage, progress)
     this.queueIds = Math.max(this.queueIds, recovered.maxQueueId + 1)
     for (const queue of queues.values()) {
       const found = recovered.queues.get(queue.id)
@@ -142,7 +144,7 @@ export class Core implements Surroundings {
       const deliveredUpTo = opened.cleanShutdown ? (found?.deliveredUpTo ?? 0) : recovered.maxTicket
       queue.finishRecovery(deliveredUpTo, found?.returned ?? new Set())
     }
-    if (recovered.messages > 0) this.options.log(`Recovered ${recovered.messages} messages`)
+    if (recovered.messages > 0) log(`Recovered ${recovered.messages} messages in ${progress.seconds.toFixed(1)} s`)
   }
 
   /** Every connection must be closed by now. Rejects when the log could not take the rest. */
