@@ -188,7 +188,7 @@ export class SqliteLog {
       return {
         fileBytes: fs.statSync(this.place.databasePath).size,
         walBytes: fs.statSync(`${this.place.databasePath}-wal`, { throwIfNoEntry: false })?.size ?? 0,
-        entries: this.look === null ? this.upkeep.entries : (this.sql.count.get() as [number])[0],
+        entries: this.look === null ? this.upkeep.entries : (this.look.entries ?? 0),
         freeBytes: disk.bavail * disk.bsize,
       }
     })
@@ -239,6 +239,7 @@ export class SqliteLog {
 
   /** Opens the connection that writes, and durably notes that the file is in use. */
   private takeOver(): Opened {
+    const entries = this.look?.entries
     this.look?.close()
     this.look = null
     this.connect()
@@ -253,7 +254,7 @@ export class SqliteLog {
       if (opened.cleanShutdown) this.sql.setMeta.run('clean_shutdown', 0)
       this.sql.setMeta.run('definitions_sum', this.tables.sum)
     })
-    this.upkeep = new SqliteUpkeep(this.db, this.limits, (this.sql.count.get() as [number])[0])
+    this.upkeep = new SqliteUpkeep(this.db, this.limits, entries ?? (this.sql.count.get() as [number])[0])
     return { ...opened, identity }
   }
 
