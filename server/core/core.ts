@@ -38,6 +38,7 @@ export interface CoreOptions {
   defaultVhost: string
   loopbackUsers: readonly string[]
   memoryLimit: number // bytes
+  nodeName?: string
   /** Where transient messages go when memory runs short; null: they stay in memory. */
   spillPath?: string | null
   log(message: string): void
@@ -297,6 +298,10 @@ export class Core implements Surroundings {
   }
   private readonly requested = new Set<number>()
   private isLowestDue = false
+
+  get nodeName(): string {
+    return this.options.nodeName ?? ''
+  }
 
   get clock(): Clock {
     return this.options.clock

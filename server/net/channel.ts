@@ -181,7 +181,7 @@ export class Channel implements ChannelView, ConsumerSink {
 
   private publishMessage(message: PublishAssembly | Transaction['publishes'][number], mandatory: boolean): void {
     const { hub, vhost, session } = this.connection
-    const outcome = vhost.publish(session, message)
+    const outcome = vhost.publish(session, message, this.number)
     this.counters.publish++
     if (outcome === UNROUTABLE || outcome === UNROUTABLE_LOGGED) this.onUnroutable(message, mandatory)
     const isLogged = outcome >= LOGGED
@@ -272,6 +272,7 @@ export class Channel implements ChannelView, ConsumerSink {
       this.credit.used++
       this.unacked.push(tag, ticket, consumer, bodyBytes)
     }
+    connection.vhost.firehose?.onDeliver(this, consumer.queue.name, redelivered, range)
     connection.markDirty()
   }
 
@@ -371,6 +372,7 @@ export class Channel implements ChannelView, ConsumerSink {
       else counters.get++
       if (taken.redelivered) counters.redeliver++
     }
+    vhost.firehose?.onDeliver(this, queueName, taken.redelivered, range)
     if (noAck) queue.settleTaken(taken.ticket)
     else {
       this.credit.used++
@@ -496,6 +498,9 @@ export class Channel implements ChannelView, ConsumerSink {
   // What the admin API shows.
   get connectionName(): string {
     return this.connection.name
+  }
+  get user(): string {
+    return this.connection.user
   }
   get channelNumber(): number {
     return this.number
