@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { DefinitionChange } from './definitions'
 import { JournalRig } from './journal-rig'
+import { SEGMENT_TICKETS } from './segment'
 
 const define = (name: string): DefinitionChange => ({
   op: 'put',
@@ -343,5 +344,73 @@ describe('the journal as a whole', () => {
       }),
       { numRuns: 150 },
     )
+  })
+})
+
+describe('a message moved from one queue to another', () => {
+  const references = ({ journal }: JournalRig, ticket: number) =>
+    journal.store.segmentOf(ticket)?.refs[ticket % SEGMENT_TICKETS] ?? 0
+
+  it.each(['before', 'after'])(
+    'is in one of them after a crash %s its batch, though what lies around it is committed',
+    async (when) => {
+      const rig = await JournalRig.start(1, 2)
+      const old = rig.publish('moved', [1])
+      await rig.turn()
+      rig.publish('other', [1])
+      rig.journal.flush()
+      rig.publish('moved', [2])
+      rig.journal.settleMoved(old, 1)
+      await rig.quiet() // the commit that was under way is done, and its rows are trimmed
+      if (when === 'after') await rig.turn()
+      await rig.crash()
+      expect(await rig.bodies(1)).toEqual(when === 'before' ? ['moved', 'other'] : ['other'])
+      expect(await rig.bodies(2)).toEqual(when === 'before' ? [] : ['moved'])
+    },
+  )
+
+  it('moves when a failed commit is tried again', async () => {
+    const rig = await JournalRig.start(1, 2)
+    const old = rig.publish('moved', [1])
+    await rig.turn()
+    rig.failNext()
+    rig.publish('moved', [2])
+    rig.journal.settleMoved(old, 1)
+    await rig.turn()
+    expect(references(rig, old)).toBe(1)
+    rig.journal.retry()
+    await rig.turn()
+    expect(references(rig, old)).toBe(0)
+    await rig.crash()
+    expect([await rig.bodies(1), await rig.bodies(2)]).toEqual([[], ['moved']])
+  })
+
+  it('that was not written yet never is', async () => {
+    const rig = await JournalRig.start(1, 2)
+    const old = rig.publish('moved', [1])
+    rig.publish('moved', [2])
+    rig.journal.settleMoved(old, 1)
+    expect(references(rig, old)).toBe(0)
+    await rig.turn()
+    await rig.crash()
+    expect([await rig.bodies(1), await rig.bodies(2)]).toEqual([[], ['moved']])
+  })
+
+  it('keeps its place in other queues', async () => {
+    const rig = await JournalRig.start(1, 2, 3)
+    const old = rig.publish('shared', [1, 3])
+    await rig.turn()
+    rig.publish('moved', [2])
+    rig.journal.settleMoved(old, 1)
+    await rig.turn()
+    await rig.crash()
+    expect([await rig.bodies(1), await rig.bodies(2), await rig.bodies(3)]).toEqual([[], ['moved'], ['shared']])
+  })
+
+  it('that is in no log goes at once', async () => {
+    const rig = await JournalRig.start(1)
+    const old = rig.publish('transient', [], 1)
+    rig.journal.settleMoved(old, 0)
+    expect(references(rig, old)).toBe(0)
   })
 })

@@ -58,6 +58,9 @@ export class Journal {
   private inFlight = new PendingMessages()
   private settles = new RecordWriter()
   private unsavedSettles: Uint8Array[] = []
+  /** Settled by the batch being gathered, or the one in flight, and still held; see settleMoved. */
+  private moved: { ticket: Ticket; queueId: number }[] = []
+  private movedInFlight: { ticket: Ticket; queueId: number }[] = []
   private definitions: DefinitionChange[] = []
   private definitionsInFlight = false
   private busy = false
@@ -106,6 +109,18 @@ export class Journal {
     this.store.releaseIn(segment, ticket % SEGMENT_TICKETS)
   }
 
+  /** As `settle`, of a message in whose place another one was recorded in this turn: the log keeps the old one until the
+   *  batch that holds both is durable. To settle it at once could trim its row before the new one is there. */
+  settleMoved(ticket: Ticket, queueId: number): void {
+    const segment = this.store.segmentOf(ticket)
+    if (segment === undefined) return
+    if (segment.isCompact) this.store.expand(segment)
+    const isLogged = queueId !== 0 && segment.logRefs !== null && segment.logRefs[ticket % SEGMENT_TICKETS] !== 0
+    if (!isLogged || this.isPending(ticket)) return this.settle(ticket, queueId)
+    this.recordSettle(ticket, queueId)
+    this.moved.push({ ticket, queueId })
+  }
+
   /** A change of a durable definition; part of the batch `gathering`. */
   define(change: DefinitionChange): void {
     if (this.isRestoring) return
@@ -150,6 +165,8 @@ export class Journal {
     this.definitionsInFlight = definitions.length > 0
     this.busy = true
     const saved = this.unsavedSettles
+    this.movedInFlight = this.moved
+    this.moved = []
     this.backend.commit({ definitions, entries }).then(
       (position) => this.onCommitted(batch, position),
       (error: Error) => this.onFailed(batch, error, definitions, saved),
@@ -266,11 +283,22 @@ export class Journal {
     const index = ticket % SEGMENT_TICKETS
     const logRefs = segment.logRefs as Uint32Array
     if (logRefs[index] === 0) return // transient message in a durable queue
-    const left = --logRefs[index]
-    if (left !== 0) segment.markSettled(queueId, index)
-    else if (this.isPending(ticket))
-      return // never written: nothing to take back
+    if (logRefs[index] === 1 && this.isPending(ticket)) {
+      logRefs[index] = 0 // never written: nothing to take back
+      return
+    }
+    this.dropLogged(segment, index, queueId)
+    this.recordSettle(ticket, queueId)
+  }
+
+  /** One durable queue less holds the message. */
+  private dropLogged(segment: Segment, index: number, queueId: number): void {
+    const logRefs = segment.logRefs as Uint32Array
+    if (--logRefs[index] !== 0) segment.markSettled(queueId, index)
     else this.rows.onSettled(segment, index)
+  }
+
+  private recordSettle(ticket: Ticket, queueId: number): void {
     this.settles.settle(queueId, ticket)
     if (this.settles.length > SETTLE_BYTES_MAX) this.touch()
     else if (!this.isSettleRequested) {
@@ -363,6 +391,7 @@ export class Journal {
   private onCommitted(batch: number, position: number): void {
     this.inFlight.clear()
     this.rows.onCommitted(position)
+    this.dropMoved()
     this.busy = false
     this.definitionsInFlight = false
     this.error = null
@@ -370,6 +399,19 @@ export class Journal {
     if (!this.closing) this.trim()
     if (this.rows.wantsCopy() && !this.closing) this.rows.copyFront(this.backend, () => this.touch())
     this.events.requestTurn()
+  }
+
+  /** What took their place is durable now. */
+  private dropMoved(): void {
+    for (const { ticket, queueId } of this.movedInFlight) {
+      const segment = this.store.segmentOf(ticket)
+      if (segment === undefined) continue
+      if (segment.isCompact) this.store.expand(segment)
+      const index = ticket % SEGMENT_TICKETS
+      this.dropLogged(segment, index, queueId)
+      this.store.releaseIn(segment, index)
+    }
+    this.movedInFlight = []
   }
 
   /** Somebody waits, or will be glad of it: no client need say anything more for the end of this turn to come. */
@@ -388,6 +430,8 @@ export class Journal {
     this.inFlight = pending
     this.definitions = definitions.concat(this.definitions)
     this.unsavedSettles = settles.concat(this.unsavedSettles)
+    this.moved = this.movedInFlight.concat(this.moved)
+    this.movedInFlight = []
     this.busy = false
     this.definitionsInFlight = false
     this.error = error

@@ -1,5 +1,6 @@
 // The broker as a whole: overview, nodes, vhosts, who I am; and a small page for whoever opens the address in a browser.
 import type { VhostView } from '../core/core-api'
+import { bodyOf, booleanIn } from './body'
 import {
   type AdminContext,
   type Call,
@@ -14,6 +15,7 @@ import { PRODUCT_NAME, RABBITMQ_VERSION } from './identity'
 import { columnsOf, type Item } from './listing'
 import { runtime } from './machine'
 import { churnStats, details, messageStats } from './message-stats'
+import { notAuthorised } from './problem'
 import { totalsOf, totalsStats } from './totals'
 import { exchangeTypeItems, nodeItem } from './view-node'
 
@@ -41,8 +43,17 @@ export function overviewRoutes(context: AdminContext): Resource[] {
     }),
     resource('/api/vhosts/:vhost', {
       GET: async (call) => columnsOf(call)(await vhostItem(context, vhostOf(context, call))),
+      PUT: (call) => changeVhost(context, call),
     }),
   ]
+}
+
+/** Of what a vhost has, tracing can be changed. */
+function changeVhost(context: AdminContext, call: Call): void {
+  if (!call.user.tags.includes('administrator')) throw notAuthorised('Not administrator user')
+  const { name } = vhostOf(context, call)
+  const body = bodyOf(call)
+  if (Object.hasOwn(body, 'tracing')) context.management.setTracing(name, booleanIn(body, 'tracing'))
 }
 
 async function overview(context: AdminContext, call: Call): Promise<Item> {
@@ -116,7 +127,7 @@ async function vhostItem({ management, rates, slices }: AdminContext, vhost: Vho
     tags: [],
     default_queue_type: 'classic',
     metadata: { description, tags: [], default_queue_type: 'classic' },
-    tracing: false,
+    tracing: vhost.tracing,
     protected_from_deletion: false,
     cluster_state: { [management.nodeName]: 'running' },
     ...totalsStats(totals),

@@ -27,6 +27,7 @@ export interface MessageCounters {
 export interface VhostView {
   readonly name: string
   readonly description: string
+  readonly tracing: boolean // the firehose is on
   readonly counters: MessageCounters
   readonly exchanges: ReadonlyMap<string, ExchangeView> // the default exchange has the name ''
   readonly queues: ReadonlyMap<string, QueueView>
@@ -197,6 +198,8 @@ export interface Management {
   /** Throws ACCESS_REFUSED when `user` may not use `vhost` at all. */
   checkVhostAccess(user: string, vhost: string): void
 
+  /** Turns the firehose of a vhost that is there on or off. */
+  setTracing(vhost: string, isOn: boolean): void
   declareExchange(
     user: string,
     vhost: string,

@@ -41,6 +41,7 @@ export interface CoreOptions {
   memoryLimit: number // bytes
   /** Publishers are blocked while the disk has less room, bytes; 0: never for that reason. */
   diskFreeLimit?: number
+  nodeName?: string
   /** Where transient messages go when memory runs short; null: they stay in memory. */
   spillPath?: string | null
   log(message: string): void
@@ -370,6 +371,10 @@ export class Core implements Surroundings {
   }
   private readonly requested = new Set<number>()
   private isLowestDue = false
+
+  get nodeName(): string {
+    return this.options.nodeName ?? ''
+  }
 
   get clock(): Clock {
     return this.options.clock

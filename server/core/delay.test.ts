@@ -194,8 +194,9 @@ function delayed(delay: number, body: string): IncomingMessage {
 }
 
 describe('delayed messages', () => {
+  // 809: a crash between the trim of a row and the commit of what had taken its messages' place.
   it('are neither lost, nor early, nor twice', async () => {
-    for (let seed = 1; seed <= SEEDS; seed++) {
+    for (const seed of [809, ...Array(SEEDS).keys()]) {
       await new Run(new Random(seed)).go().catch((error: Error) => {
         throw new Error(`seed ${seed}: ${error.stack}`)
       })

@@ -151,7 +151,7 @@ export class Delay implements Gate, Shelved, Dispatchable {
     const copy = copyOf(m)
     editHeaders(copy, [HELD], {})
     this.release(copy, keys)
-    this.kept.settle(ticket)
+    this.kept.settleMoved(ticket)
   }
 
   private readOrWait(ticket: Ticket, range: ByteRange): IncomingMessage | null {

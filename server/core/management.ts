@@ -137,6 +137,12 @@ export class CoreManagement implements Management {
 
   // -- operations -----------------------------------------------------------------------------------------------------
 
+  setTracing(vhostName: string, isOn: boolean): void {
+    const vhost = this.core.vhosts.get(vhostName)
+    if (vhost === undefined) throw new ChannelError(ReplyCode.NOT_FOUND, `no vhost '${vhostName}'`)
+    vhost.tracing = isOn
+  }
+
   async declareExchange(user: string, vhost: string, name: string, spec: ExchangeSpec): Promise<'created' | 'same'> {
     const created = this.as(user, vhost).declarations.declareExchange(name, spec)
     await this.core.journal.whenDurable()

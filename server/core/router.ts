@@ -15,11 +15,15 @@ const CACHE_SLOTS = 4096
 /** All remembered routes together: a fanout to many thousands of queues must not be kept once for each routing key. */
 const REMEMBERED_QUEUES_MAX = 500_000
 
+const NONE: readonly string[] = []
+
 export interface Route {
   exchange: Exchange
   queues: Queue[]
   /** The ids of those queues that log persistent messages. */
   logIds: number[]
+  /** Those of CC and BCC. */
+  furtherKeys: readonly string[]
   /** What the exchanges on the way do with the message besides, and what they look at; null: nothing. */
   gated: Gated | null
 }
@@ -113,7 +117,8 @@ export class Router {
     const queues = [...walk.queues]
     const { gates, isTaken, isRepeatable } = walk
     const gated = gates.length === 0 ? null : { gates, message, isTaken }
-    return { route: { exchange: from, queues, logIds: logIdsOf(queues), gated }, isRepeatable }
+    const furtherKeys = keys.length === 1 ? NONE : keys.slice(1)
+    return { route: { exchange: from, queues, logIds: logIdsOf(queues), furtherKeys, gated }, isRepeatable }
   }
 
   /** Where a message goes that `from` gets from an exchange which had kept it. */

@@ -49,12 +49,18 @@ export class Shelf {
     return this.context.journal.store.locate(ticket, range) ? asIncoming(range) : null
   }
 
+  /** As `settle`, when the message was stored elsewhere in this turn: it is here or there, whenever a crash comes. */
+  settleMoved(ticket: Ticket): void {
+    this.context.journal.settleMoved(ticket, this.logId)
+  }
+
   settle(ticket: Ticket): void {
     this.context.journal.settle(ticket, this.logId)
   }
 }
 
-function asIncoming({ buf, start, end }: ByteRange): IncomingMessage {
+/** A stored message as it came, in place. */
+export function asIncoming({ buf, start, end }: ByteRange): IncomingMessage {
   const headerAt = storedHeaderStart(buf, start)
   const headerStart = headerAt + FRAME_HEAD
   const headerEnd = headerStart + buf.readUInt32BE(headerAt + 3)

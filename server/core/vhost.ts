@@ -11,6 +11,7 @@ import type { Clock } from './clock'
 import type { BindingView, ChurnCounters, MessageCounters, Ticket, VhostView } from './core-api'
 import { newMessageCounters } from './counters'
 import { Exchange, type ExchangeSpec } from './exchange'
+import { Firehose, TRACE_EXCHANGE } from './firehose'
 import type { Shelved } from './gate'
 import { type GateSurroundings, gatesOf } from './gates'
 import { Queue, type QueueSpec } from './queue'
@@ -40,6 +41,7 @@ export interface Dispatchable {
 export interface Surroundings {
   readonly journal: Journal
   readonly clock: Clock
+  readonly nodeName: string
   readonly now: number
   readonly counters: MessageCounters
   readonly churn: ChurnCounters
@@ -60,13 +62,14 @@ export type Outcome = typeof UNROUTABLE | typeof ROUTED | typeof LOGGED | typeof
 const PERSISTENT = 2
 const PROPERTIES_AT = 12
 
-export const PREDECLARED: readonly [name: string, type: string][] = [
+export const PREDECLARED: readonly [name: string, type: string, isInternal?: boolean][] = [
   ['', 'direct'],
   ['amq.direct', 'direct'],
   ['amq.fanout', 'fanout'],
   ['amq.topic', 'topic'],
   ['amq.headers', 'headers'],
   ['amq.match', 'headers'],
+  [TRACE_EXCHANGE, 'topic', true],
 ]
 
 export class Vhost implements VhostView, GateSurroundings {
@@ -74,6 +77,8 @@ export class Vhost implements VhostView, GateSurroundings {
   readonly queues = new Map<string, Queue>()
   readonly counters = newMessageCounters()
   readonly router: Router
+  /** On while somebody traces the vhost's messages. */
+  firehose: Firehose | null = null
 
   constructor(
     readonly name: string,
@@ -81,24 +86,23 @@ export class Vhost implements VhostView, GateSurroundings {
     readonly surroundings: Surroundings,
   ) {
     this.router = new Router(name, this.exchanges, this.queues)
-    for (const [exchange, type] of PREDECLARED) {
-      this.exchanges.set(
-        exchange,
-        new Exchange(exchange, { type, durable: true, autoDelete: false, internal: false, arguments: {} }),
-      )
+    for (const [exchange, type, internal = false] of PREDECLARED) {
+      const spec = { type, durable: true, autoDelete: false, internal, arguments: {} }
+      this.exchanges.set(exchange, new Exchange(exchange, spec))
     }
   }
 
   // -- per message ----------------------------------------------------------------------------------------------------
 
   /** Throws 403 or 404 as ChannelError. `session` null: the broker itself publishes. */
-  publish(session: Session | null, m: IncomingMessage): Outcome {
+  publish(session: Session | null, m: IncomingMessage, channelNumber = 0): Outcome {
     const route = this.router.route(m)
     const { exchange, queues, logIds } = route
     if (session !== null) this.checkPublish(session, exchange)
     this.counters.publish++
     this.surroundings.counters.publish++
     exchange.publishIn++
+    if (this.firehose !== null) this.trace(this.firehose, session, channelNumber, m, route)
     if (route.gated !== null) return this.publishGated(route, route.gated, m)
     const count = queues.length
     if (count === 0) return UNROUTABLE
@@ -156,6 +160,29 @@ export class Vhost implements VhostView, GateSurroundings {
       this.counters.dropUnroutable++
       this.surroundings.counters.dropUnroutable++
     }
+  }
+
+  // -- the firehose ---------------------------------------------------------------------------------------------------
+
+  set tracing(isOn: boolean) {
+    const { nodeName } = this.surroundings
+    this.firehose = isOn ? new Firehose(nodeName, this.name, (copy) => this.storeTrace(copy)) : null
+  }
+
+  get tracing(): boolean {
+    return this.firehose !== null
+  }
+
+  private trace(firehose: Firehose, session: Session | null, channelNumber: number, m: IncomingMessage, route: Route) {
+    const peer = { connectionName: session?.connectionName ?? '', user: session?.user.name ?? '', channelNumber }
+    firehose.onPublish(peer, m, route.furtherKeys, route.queues)
+  }
+
+  private storeTrace(copy: IncomingMessage): void {
+    const from = this.exchanges.get(TRACE_EXCHANGE) as Exchange
+    if (from.bindings.size === 0) return
+    const { queues, logIds } = this.router.routeFrom(from, copy)
+    if (queues.length > 0) this.store(copy, queues, logIds)
   }
 
   private checkPublish(session: Session, exchange: Exchange): void {

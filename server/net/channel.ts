@@ -184,7 +184,7 @@ export class Channel implements ChannelView, ConsumerSink {
 
   private publishMessage(message: PublishAssembly | Transaction['publishes'][number], mandatory: boolean): void {
     const { hub, vhost, session } = this.connection
-    const outcome = vhost.publish(session, message)
+    const outcome = vhost.publish(session, message, this.number)
     this.counters.publish++
     if (outcome === UNROUTABLE || outcome === UNROUTABLE_LOGGED) this.onUnroutable(message, mandatory)
     const isLogged = outcome >= LOGGED
@@ -275,6 +275,7 @@ export class Channel implements ChannelView, ConsumerSink {
       this.credit.used++
       this.unacked.push(tag, ticket, consumer, bodyBytes)
     }
+    connection.vhost.firehose?.onDeliver(this, consumer.queue.name, redelivered, range)
     connection.markDirty()
   }
 
@@ -374,6 +375,7 @@ export class Channel implements ChannelView, ConsumerSink {
       else counters.get++
       if (taken.redelivered) counters.redeliver++
     }
+    vhost.firehose?.onDeliver(this, queueName, taken.redelivered, range)
     if (noAck) queue.settleTaken(taken.ticket)
     else {
       this.credit.used++
@@ -501,6 +503,9 @@ export class Channel implements ChannelView, ConsumerSink {
   // What the admin API shows.
   get connectionName(): string {
     return this.connection.name
+  }
+  get user(): string {
+    return this.connection.user
   }
   get channelNumber(): number {
     return this.number
