@@ -6,6 +6,7 @@ import { ChannelError } from '../../protocol/errors'
 import type { IncomingMessage } from '../../storage/message-store'
 import type { Binding } from './binding'
 import { Copies } from './copies'
+import type { Requester, Requesters } from './direct-reply'
 import type { Exchange } from './exchange'
 import type { Gate } from './gate'
 import type { Queue } from './queue'
@@ -29,7 +30,7 @@ export interface Route {
 }
 
 export interface Gated {
-  gates: readonly Gate[]
+  gates: readonly (Gate | Requester)[]
   message: RoutedMessage
   /** One of them has taken it, so it is not unroutable. */
   isTaken: boolean
@@ -51,6 +52,7 @@ export class Router {
     private readonly vhostName: string,
     private readonly exchanges: ReadonlyMap<string, Exchange>,
     private readonly queues: ReadonlyMap<string, Queue>,
+    private readonly requesters: Requesters,
   ) {}
 
   /** Call after any change of exchanges, queues or bindings. */
@@ -112,13 +114,19 @@ export class Router {
   ): { route: Route; isRepeatable: boolean } {
     const message = new RoutedMessage(keys, m)
     const walk = new Walk(this.exchanges, message, admitted)
-    if (from.name === '') for (const key of keys) walk.addQueue(this.queues.get(key))
+    if (from.name === '') for (const key of keys) this.matchDefault(key, walk)
     else walk.visit(from)
     const queues = [...walk.queues]
     const { gates, isTaken, isRepeatable } = walk
     const gated = gates.length === 0 ? null : { gates, message, isTaken }
     const furtherKeys = keys.length === 1 ? NONE : keys.slice(1)
     return { route: { exchange: from, queues, logIds: logIdsOf(queues), furtherKeys, gated }, isRepeatable }
+  }
+
+  private matchDefault(key: string, walk: Walk): void {
+    const queue = this.queues.get(key)
+    if (queue !== undefined) walk.queues.add(queue)
+    else if (this.requesters.isOwnName(key)) walk.addRequester(this.requesters.reachable(key))
   }
 
   /** Where a message goes that `from` gets from an exchange which had kept it. */
@@ -144,7 +152,7 @@ export class Router {
 /** One walk over exchanges and their bindings: each queue and each exchange once, whatever the cycles. */
 class Walk {
   readonly queues = new Set<Queue>()
-  readonly gates: Gate[] = []
+  readonly gates: (Gate | Requester)[] = []
   isRepeatable = true
   isTaken = false
   private readonly visited = new Set<Exchange>()
@@ -182,8 +190,12 @@ class Walk {
     return true
   }
 
-  addQueue(queue: Queue | undefined): void {
-    if (queue !== undefined) this.queues.add(queue)
+  /** Names of requesters come and go, too many to be remembered. */
+  addRequester(requester: Requester | undefined): void {
+    this.isRepeatable = false
+    if (requester === undefined) return
+    this.gates.push(requester)
+    this.isTaken = true
   }
 
   private readonly follow = ({ to }: Binding): void => {

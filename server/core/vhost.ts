@@ -10,6 +10,7 @@ import { Binding, bindingKey, type Destination } from './binding'
 import type { Clock } from './clock'
 import type { BindingView, ChurnCounters, MessageCounters, Ticket, VhostView } from './core-api'
 import { newMessageCounters } from './counters'
+import { Requesters } from './direct-reply'
 import { Exchange, type ExchangeSpec } from './exchange'
 import { Firehose, TRACE_EXCHANGE } from './firehose'
 import type { Shelved } from './gate'
@@ -76,6 +77,7 @@ export class Vhost implements VhostView, GateSurroundings {
   readonly exchanges = new Map<string, Exchange>()
   readonly queues = new Map<string, Queue>()
   readonly counters = newMessageCounters()
+  readonly requesters = new Requesters()
   readonly router: Router
   /** On while somebody traces the vhost's messages. */
   firehose: Firehose | null = null
@@ -85,7 +87,7 @@ export class Vhost implements VhostView, GateSurroundings {
     readonly description: string,
     readonly surroundings: Surroundings,
   ) {
-    this.router = new Router(name, this.exchanges, this.queues)
+    this.router = new Router(name, this.exchanges, this.queues, this.requesters)
     for (const [exchange, type, internal = false] of PREDECLARED) {
       const spec = { type, durable: true, autoDelete: false, internal, arguments: {} }
       this.exchanges.set(exchange, new Exchange(exchange, spec))

@@ -11,12 +11,14 @@ import { ChannelCredit, type Consumer, type ConsumerSink } from '../core/consume
 import type { ChannelView, Ticket } from '../core/core-api'
 import { newMessageCounters } from '../core/counters'
 import { refuseTagReuse } from '../core/declarations'
+import { asksForReplies, REPLY_TO, setReplyTo } from '../core/direct-reply'
 import { checkClaims } from '../core/publish-claims'
 import { LOGGED, UNROUTABLE, UNROUTABLE_LOGGED } from '../core/vhost'
 import { Confirms } from './confirms'
 import type { Connection } from './connection'
 import { writeDelivery, writeGetOk, writeReturn } from './message-writer'
 import { PublishAssembly } from './publish-assembly'
+import { ReplyConsumer } from './reply-consumer'
 import { Transaction } from './transaction'
 import { Unacked } from './unacked'
 
@@ -36,6 +38,8 @@ export class Channel implements ChannelView, ConsumerSink {
   private readonly unacked = new Unacked()
   private confirms: Confirms | null = null
   private tx: Transaction | null = null
+  /** Of amq.rabbitmq.reply-to. */
+  private replies: ReplyConsumer | null = null
   private deliveryTag = 0
   /** What an empty queue name means. */
   private lastQueue: string | null = null
@@ -173,6 +177,7 @@ export class Channel implements ChannelView, ConsumerSink {
 
   private publish(): void {
     checkClaims(this.assembly, this.connection.user)
+    if (asksForReplies(this.assembly)) this.nameRequester()
     if (this.tx !== null) {
       this.connection.vhost.refusePublish(this.connection.session, this.assembly)
       this.tx.addPublish(this.assembly)
@@ -193,6 +198,14 @@ export class Channel implements ChannelView, ConsumerSink {
       this.confirms.onPublish(isLogged ? hub.core.journal.gathering : 0)
       hub.addConfirming(this)
     }
+  }
+
+  private nameRequester(): void {
+    if (this.replies === null) {
+      this.connection.vhost.refusePublish(this.connection.session, this.assembly)
+      throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'fast reply consumer does not exist')
+    }
+    setReplyTo(this.assembly, this.replies.name)
   }
 
   private onUnroutable(message: PublishAssembly | Transaction['publishes'][number], mandatory: boolean): void {
@@ -334,17 +347,40 @@ export class Channel implements ChannelView, ConsumerSink {
   private onConsume(args: MethodArgs<'basic.consume'>): void {
     const queue = this.queueName(args.queue)
     const tag = args.consumerTag === '' ? `amq.ctag-${randomBytes(16).toString('base64url')}` : args.consumerTag
-    if (this.consumers.has(tag)) refuseTagReuse(tag)
     const { noAck, exclusive } = args
-    const spec = { tag, noAck, exclusive, prefetch: this.prefetch, arguments: args.arguments }
-    const consumer = this.declarations.consume(queue, this, spec)
-    this.consumers.set(tag, consumer)
+    if (queue === REPLY_TO) this.takeReplies(tag, noAck)
+    else {
+      this.refuseTagInUse(tag)
+      const spec = { tag, noAck, exclusive, prefetch: this.prefetch, arguments: args.arguments }
+      this.consumers.set(tag, this.declarations.consume(queue, this, spec))
+    }
     if (!args.noWait) this.reply('basic.consume-ok', { consumerTag: tag })
+  }
+
+  private takeReplies(tag: string, noAck: boolean): void {
+    if (!noAck) throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'reply consumer cannot acknowledge')
+    if (this.replies !== null) throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'reply consumer already set')
+    this.refuseTagInUse(tag)
+    this.replies = new ReplyConsumer(tag, this, this.connection)
+  }
+
+  private refuseTagInUse(tag: string): void {
+    if (this.consumers.has(tag) || this.replies?.tag === tag) refuseTagReuse(tag)
+  }
+
+  nextDeliveryTag(): number {
+    return ++this.deliveryTag
+  }
+
+  private dropReplies(): void {
+    this.replies?.close()
+    this.replies = null
   }
 
   private onCancel(tag: string, noWait: boolean): void {
     const consumer = this.consumers.get(tag)
     if (consumer !== undefined) this.dropConsumer(consumer)
+    else if (this.replies?.tag === tag) this.dropReplies()
     if (!noWait) this.reply('basic.cancel-ok', { consumerTag: tag })
   }
 
@@ -422,6 +458,10 @@ export class Channel implements ChannelView, ConsumerSink {
 
   private onQueueDeclare(args: MethodArgs<'queue.declare'>): void {
     const { durable, exclusive, autoDelete, noWait } = args
+    if (this.connection.vhost.requesters.has(args.queue)) {
+      this.lastQueue = args.queue
+      return this.replyDurable(noWait, 'queue.declare-ok', { queue: args.queue, messageCount: 0, consumerCount: 1 })
+    }
     const queue = args.passive
       ? this.declarations.passiveQueue(args.queue || (this.lastQueue ?? ''))
       : this.declarations.declareQueue(args.queue, { durable, exclusive, autoDelete, arguments: args.arguments }).queue
@@ -480,6 +520,7 @@ export class Channel implements ChannelView, ConsumerSink {
   /** Consumers leave and everything unacked goes back. Idempotent. */
   release(): void {
     for (const consumer of [...this.consumers.values()]) this.dropConsumer(consumer)
+    this.dropReplies()
     this.tx?.clear()
     this.tx = null
     this.assembly.release()

@@ -73,7 +73,7 @@ export class Handshake {
   private sendStart(): void {
     const { identity } = this.connection.hub
     const serverProperties: FieldTable = {
-      // What RabbitMQ lists besides (consumer_priorities, direct_reply_to) follows when it works.
+      // What RabbitMQ lists besides (consumer_priorities) follows when it works.
       capabilities: {
         publisher_confirms: true,
         exchange_exchange_bindings: true,
@@ -82,6 +82,7 @@ export class Handshake {
         'connection.blocked': true,
         authentication_failure_close: true,
         per_consumer_qos: true,
+        direct_reply_to: true,
       },
       cluster_name: identity.clusterName,
       copyright: 'The Leveret authors',

@@ -56,15 +56,34 @@ export function writeGetOk(
 
 /** basic.return 312 NO_ROUTE of a message that was not stored. */
 export function writeReturn(out: OutBuffer, channel: number, frameMax: number, m: IncomingMessage): void {
-  const bodyLength = m.bodyEnd - m.bodyStart
   const names = m.namesEnd - m.namesStart
-  const header = m.headerEnd - m.headerStart
-  out.reserve(METHOD_ROOM + names + header + bodyLength + 2 * FRAME_OVERHEAD)
-  let at = writeReturnPrefix(out.buf, out.length, channel, NO_ROUTE, NO_ROUTE_TEXT, names)
-  at = copyBytes(m.namesBuf, m.namesStart, m.namesEnd, out.buf, at)
+  out.reserve(METHOD_ROOM + names)
+  out.length = writeReturnPrefix(out.buf, out.length, channel, NO_ROUTE, NO_ROUTE_TEXT, names)
+  writeIncoming(out, channel, frameMax, m)
+}
+
+/** basic.deliver of a message that is not stored. */
+export function writeUnstored(
+  out: OutBuffer,
+  channel: number,
+  frameMax: number,
+  consumerTag: Buffer,
+  deliveryTag: number,
+  m: IncomingMessage,
+): void {
+  const names = m.namesEnd - m.namesStart
+  out.reserve(METHOD_ROOM + consumerTag.length + names)
+  out.length = writeDeliverPrefix(out.buf, out.length, channel, consumerTag, deliveryTag, false, names)
+  writeIncoming(out, channel, frameMax, m)
+}
+
+/** The names, which end a method, and the frames behind it. */
+function writeIncoming(out: OutBuffer, channel: number, frameMax: number, m: IncomingMessage): void {
+  const bodyLength = m.bodyEnd - m.bodyStart
+  out.reserve(m.namesEnd - m.namesStart + 1 + m.headerEnd - m.headerStart + bodyLength + 2 * FRAME_OVERHEAD)
+  const at = copyBytes(m.namesBuf, m.namesStart, m.namesEnd, out.buf, out.length)
   out.buf[at] = FRAME_END
-  at = writeFrame(out.buf, at + 1, 2, channel, m.headerBuf, m.headerStart, m.headerEnd)
-  out.length = at
+  out.length = writeFrame(out.buf, at + 1, 2, channel, m.headerBuf, m.headerStart, m.headerEnd)
   if (bodyLength > 0) writeBody(out, channel, frameMax, m.bodyBuf, m.bodyStart, m.bodyEnd)
 }
 
