@@ -67,10 +67,10 @@ export class SqliteBackend implements LogBackend {
       // One group ahead: the worker reads while we work, and never more than two groups are in memory.
       const next = this.replayGroup(group.positions[group.positions.length - 1])
       next.catch(() => {}) // awaited below, unless onEntry throws first
-      const { positions, records, payloadLengths } = group
+      const { positions, records, recordsEnds, payloadLengths } = group
       for (let i = 0; i < positions.length; i++) {
         try {
-          onEntry(positions[i], records[i], payloadLengths[i])
+          onEntry(positions[i], records.subarray(i === 0 ? 0 : recordsEnds[i - 1], recordsEnds[i]), payloadLengths[i])
         } catch (error) {
           throw this.located(error, positions[i])
         }

@@ -35,5 +35,7 @@ export type ErrorAnswer =
 export interface ReplayGroup {
   positions: Float64Array
   payloadLengths: Float64Array
-  records: Uint8Array[]
+  /** Of all rows, one behind the other: tens of thousands of buffers in one message take seconds to hand over. */
+  records: Uint8Array
+  recordsEnds: Float64Array
 }
