@@ -69,6 +69,7 @@ export class Broker {
       frameMax: config.frameMax,
       heartbeatSeconds: config.heartbeat,
       messageSizeMax: config.maxMessageSize,
+      transactionBytesMax: Math.floor(config.memoryLimit / 4),
       handshakeMs: config.handshakeTimeout,
       connectionsMax: config.maxConnections,
     }

@@ -113,6 +113,11 @@ export class Journal {
     this.touch()
   }
 
+  /** Nothing new, but somebody waits for what was recorded so far: for the batch `gathering`. */
+  awaitCommit(): void {
+    this.touch()
+  }
+
   /** Delivered before and waiting again; recorded by a clean stop so that `redelivered` stays true and exact. */
   returned(queueId: number, ticket: Ticket): void {
     this.settles.returned(queueId, ticket, 1)
@@ -200,6 +205,12 @@ export class Journal {
     await this.store.spill?.close()
     await this.backend.close(clean && this.error === null)
     if (this.error !== null) throw this.error
+  }
+
+  /** Gives the log back what it need not keep: after each commit, and after recovery, since the next commit may be far off. */
+  trim(): void {
+    const before = this.rows.trimmable()
+    if (before !== 0) this.backend.trim(before).catch(() => {})
   }
 
   private nextOutcome(): Promise<void> {
@@ -356,8 +367,7 @@ export class Journal {
     this.definitionsInFlight = false
     this.error = null
     this.finish(batch)
-    const before = this.rows.trimmable()
-    if (before !== 0 && !this.closing) this.backend.trim(before).catch(() => {})
+    if (!this.closing) this.trim()
     if (this.rows.wantsCopy() && !this.closing) this.rows.copyFront(this.backend, () => this.touch())
     this.events.requestTurn()
   }

@@ -113,7 +113,10 @@ class Replay implements RecordSink {
     this.row.total++
     while (index >= segment.capacity) segment.grow()
     segment.count = Math.max(segment.count, index + 1)
-    if (segment.refs[index] === 0) segment.refs[index] = references
+    if (segment.refs[index] !== 0) return
+    // New; or copied forward for a deleted queue after the others had settled, which the copy says again.
+    segment.forgetSettled(index)
+    segment.refs[index] = references
   }
 
   onSettle(queueId: number, first: Ticket, count: number): void {
@@ -182,8 +185,7 @@ class Teller implements RecordSink {
   ) {}
 
   onEnqueue(first: Ticket, count: number, queueIds: readonly number[], lengths: DataView, lengthsAt: number): void {
-    const known = queueIds.filter((id) => this.knownQueues.has(id))
-    for (let i = 0; i < count; i++) this.tell(first + i, lengths.getUint32(lengthsAt + 8 * i + 4, true), known)
+    for (let i = 0; i < count; i++) this.tell(first + i, lengths.getUint32(lengthsAt + 8 * i + 4, true), queueIds)
   }
 
   private tell(ticket: Ticket, bodyLength: number, queueIds: readonly number[]): void {
@@ -193,7 +195,9 @@ class Teller implements RecordSink {
     const row = segment.rowOf(index)
     if (row === null || row.position !== this.position) return
     this.rows.addLive(row)
-    for (const id of queueIds) if (!segment.isSettledBy(id, index)) this.onMessage(id, ticket, bodyLength)
+    for (const id of queueIds) {
+      if (this.knownQueues.has(id) && !segment.isSettledBy(id, index)) this.onMessage(id, ticket, bodyLength)
+    }
   }
 
   onSettle(): void {}

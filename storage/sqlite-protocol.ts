@@ -39,3 +39,16 @@ export interface ReplayGroup {
   records: Uint8Array
   recordsEnds: Float64Array
 }
+
+/** Takes a group apart again. `records` are views into it, and may be kept. */
+export function forEachRow(
+  { positions, payloadLengths, records, recordsEnds }: ReplayGroup,
+  onRow: (position: LogPosition, records: Uint8Array, payloadLength: number) => void,
+): void {
+  let start = 0
+  for (let i = 0; i < positions.length; i++) {
+    const end = recordsEnds[i]
+    onRow(positions[i], records.subarray(start, end), payloadLengths[i])
+    start = end
+  }
+}

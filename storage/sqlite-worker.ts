@@ -13,6 +13,7 @@ const log = new SqliteLog(directory, limits)
 let isOpen = false
 let idleTimer: NodeJS.Timeout | undefined
 let isIdlePending = false
+let idlePass: NodeJS.Immediate | undefined
 let busyPass: NodeJS.Immediate | undefined
 
 port.on('message', ({ id, call }: Request) => {
@@ -90,6 +91,7 @@ function scheduleHousekeeping(isCommit: boolean): void {
 
 function awaitIdle(): void {
   isIdlePending = true
+  clearImmediate(idlePass)
   if (idleTimer === undefined) idleTimer = setTimeout(onIdle, limits.idleMs)
   else idleTimer.refresh()
 }
@@ -100,12 +102,13 @@ function housekeep(): void {
 
 function onIdle(): void {
   isIdlePending = false
-  if (isOpen && log.housekeep(true)) awaitIdle()
+  if (isOpen && log.housekeep(true)) idlePass = setImmediate(onIdle)
 }
 
 /** The thread ends by running out of things to do. worker.terminate() from outside could strike within SQLite. */
 function stop(): void {
   clearTimeout(idleTimer)
   clearImmediate(busyPass)
+  clearImmediate(idlePass)
   port.close()
 }
