@@ -18,6 +18,7 @@ import {
   Typed,
   validateTable,
 } from './field-table'
+import { hasEither } from './field-walk'
 
 const hex = (text: string) => Buffer.from(text.replace(/ /g, ''), 'hex')
 const sized = (bytes: Buffer) => Buffer.concat([u32(bytes.length), bytes])
@@ -266,6 +267,22 @@ describe('a field found by its name', () => {
           expect(decodeField(bytes, range.start, range.end)).toEqual(expected)
         }
         expect(findHeader(bytes, margin, end, Buffer.alloc(256, 'x'), range)).toBe(false)
+      }),
+    )
+  })
+
+  it('is noticed among others', () => {
+    const names = fc.constantFrom('CC', 'BCC', 'C', 'CB', 'XCC', '')
+    fc.assert(
+      fc.property(fieldTable, fc.nat(9), names, names, (value, margin, one, other) => {
+        const bytes = Buffer.concat([Buffer.alloc(margin), encodeTable(value), Buffer.alloc(margin)])
+        const isThere = (name: string) => Object.hasOwn(value, name)
+        const all = [one, other, ...Object.keys(value)]
+        for (const name of all) {
+          const [a, b] = [Buffer.from(name), Buffer.from(other)]
+          expect(hasEither(bytes, margin, bytes.length - margin, a, b)).toBe(isThere(name) || isThere(other))
+          expect(hasEither(bytes, margin, bytes.length - margin, b, a)).toBe(isThere(name) || isThere(other))
+        }
       }),
     )
   })

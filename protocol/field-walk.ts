@@ -57,6 +57,23 @@ export function findHeader(buf: Buffer, start: number, end: number, name: Buffer
   return false
 }
 
+/** Whether a field of the table itself has one of two names. For a table that was validated; one walk, on the per-message lane. */
+export function hasEither(buf: Buffer, start: number, end: number, one: Buffer, other: Buffer): boolean {
+  const lengthOne = one.length
+  const lengthOther = other.length
+  let at = start + 4
+  while (at < end) {
+    const length = buf[at]
+    if (length === lengthOne && isNamed(buf, at + 1, one)) return true
+    if (length === lengthOther && isNamed(buf, at + 1, other)) return true
+    at += 1 + length
+    const bytes = VALUE_BYTES[buf[at]]
+    if (bytes !== SIZED) at += 1 + bytes
+    else at += 5 + ((buf[at + 1] << 24) | (buf[at + 2] << 16) | (buf[at + 3] << 8) | buf[at + 4])
+  }
+  return false
+}
+
 function isNamed(buf: Buffer, at: number, name: Buffer): boolean {
   for (let i = 0; i < name.length; i++) if (buf[at + i] !== name[i]) return false
   return true

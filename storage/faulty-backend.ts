@@ -56,6 +56,10 @@ export class FaultyBackend implements LogBackend {
     return this.inner.open()
   }
 
+  begin(): Promise<void> {
+    return this.inner.begin()
+  }
+
   async commit(unit: CommitUnit): Promise<LogPosition> {
     const fault = this.faultOf(++this.commits, unit)
     const life = this.lives

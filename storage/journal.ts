@@ -113,6 +113,11 @@ export class Journal {
     this.touch()
   }
 
+  /** Nothing new, but somebody waits for what was recorded so far: for the batch `gathering`. */
+  awaitCommit(): void {
+    this.touch()
+  }
+
   /** Delivered before and waiting again; recorded by a clean stop so that `redelivered` stays true and exact. */
   returned(queueId: number, ticket: Ticket): void {
     this.settles.returned(queueId, ticket, 1)

@@ -76,7 +76,8 @@ function growth(hours: readonly Sizes[]): string[] {
   for (const measure of ['file', 'wal', 'rss'] as Measure[]) {
     const peaks = peaksByDay(hours, measure)
     console.log(`${measure}: peaks by day in MB: ${peaks.map((bytes) => Math.round(bytes / MB)).join(', ')}`)
-    if (peaks[peaks.length - 1] > Math.max(...peaks.slice(0, 2)) * GROWTH_MAX) faults.push(`${measure} grows from day to day`)
+    if (peaks[peaks.length - 1] > Math.max(...peaks.slice(0, 2)) * GROWTH_MAX)
+      faults.push(`${measure} grows from day to day`)
     else if (measure === 'wal' && Math.max(...peaks) > WAL_MAX) faults.push('the write-ahead log is not bounded')
   }
   return faults

@@ -9,8 +9,8 @@ import {
 } from '../../protocol'
 import type { FetchedMessage } from '../core/core-api'
 import { type Body, bodyOf, checkName, integerIn, stringIn, tableFrom } from './body'
-import { type AdminContext, type Call, exchangeName, type Resource, resource, vhostOf } from './context'
-import { badRequest, Problem } from './problem'
+import { type AdminContext, type Call, exchangeName, exchangeOf, type Resource, resource, vhostOf } from './context'
+import { badRequest, notFound, Problem } from './problem'
 
 /** A request that asks for more gets this many, or as many as come to so many bytes: all of them are held in memory and
  *  unacked at once, and turned into JSON in one go. */
@@ -22,6 +22,8 @@ const PUBLISH_BYTES_MAX = 8 * 1024 * 1024
 export function messageRoutes(context: AdminContext): Resource[] {
   return [
     resource('/api/exchanges/:vhost/:name/publish', { POST: (call) => publish(context, call) }, PUBLISH_BYTES_MAX),
+    resource('/api/exchanges/:vhost/:name/delayed', { GET: (call) => listDelayed(context, call) }),
+    resource('/api/exchanges/:vhost/:name/delayed/:id', { DELETE: (call) => cancelDelayed(context, call) }),
     resource('/api/queues/:vhost/:name/get', { POST: (call) => fetchMessages(context, call) }),
   ]
 }
@@ -154,6 +156,35 @@ function messageItem(message: FetchedMessage, encoding: 'auto' | 'base64', trunc
     payload: text ?? shown.toString('base64'),
     payload_encoding: text === null ? 'base64' : 'string',
   }
+}
+
+// -- what an exchange keeps until it is due ---------------------------------------------------------------------------
+
+/** ?count=: so many at most, the first to be due first. */
+async function listDelayed(context: AdminContext, call: Call): Promise<unknown[]> {
+  const { name } = exchangeOf(context, call)
+  const count = call.query.count === undefined ? FETCH_MAX : Math.min(integerIn(call.query, 'count'), FETCH_MAX)
+  const { vhost } = call.params
+  const messages = await context.management.delayed(call.user.name, vhost, name, count, FETCH_BYTES_MAX)
+  return messages.map(({ id, dueMs, routingKey, properties, body }) => {
+    const text = utf8(body)
+    return {
+      id,
+      due_at: dueMs,
+      exchange: name,
+      routing_key: routingKey,
+      properties: propertiesItem(decodeProperties(properties, 0, properties.length)),
+      payload_bytes: body.length,
+      payload: text ?? body.toString('base64'),
+      payload_encoding: text === null ? 'base64' : 'string',
+    }
+  })
+}
+
+async function cancelDelayed(context: AdminContext, call: Call): Promise<void> {
+  const { name } = exchangeOf(context, call)
+  const id = integerIn(call.params, 'id')
+  if (!(await context.management.cancelDelayed(call.user.name, call.params.vhost, name, id))) throw notFound()
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

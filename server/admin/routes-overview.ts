@@ -15,7 +15,7 @@ import { columnsOf, type Item } from './listing'
 import { runtime } from './machine'
 import { churnStats, details, messageStats } from './message-stats'
 import { totalsOf, totalsStats } from './totals'
-import { EXCHANGE_TYPES, nodeItem } from './view-node'
+import { exchangeTypeItems, nodeItem } from './view-node'
 
 export function overviewRoutes(context: AdminContext): Resource[] {
   const { management } = context
@@ -68,7 +68,7 @@ async function overview(context: AdminContext, call: Call): Promise<Item> {
     default_queue_type: 'classic',
     is_op_policy_updating_enabled: true,
     statistics_db_event_queue: 0,
-    exchange_types: EXCHANGE_TYPES,
+    exchange_types: exchangeTypeItems(management),
     object_totals: {
       connections: connections.length,
       channels: connections.reduce((sum, { channels }) => sum + channels.size, 0),

@@ -19,6 +19,7 @@ export function exchangeItem(rates: Rates, vhost: string, exchange: ExchangeView
     internal: exchange.internal,
     arguments: tableToPlain(exchange.arguments),
     policy: null,
+    ...(exchange.delayedCount === null ? {} : { messages_delayed: exchange.delayedCount }),
     message_stats: {
       publish_in: exchange.publishIn,
       publish_in_details: details(rates.exchange(exchange, 'publishIn')),

@@ -6,12 +6,6 @@ import type { Item } from './listing'
 import { machineFacts, runtime } from './machine'
 import { churnStats } from './message-stats'
 
-export const EXCHANGE_TYPES = ['direct', 'fanout', 'headers', 'topic'].map((name) => ({
-  name,
-  description: `AMQP ${name} exchange, as per the AMQP specification`,
-  enabled: true,
-}))
-
 const AUTH_MECHANISMS = [
   { name: 'PLAIN', description: 'SASL PLAIN authentication mechanism', enabled: true },
   { name: 'AMQPLAIN', description: 'QPid AMQPLAIN mechanism', enabled: true },
@@ -30,7 +24,7 @@ export async function nodeItem({ management, rates }: AdminContext): Promise<Ite
     cluster_links: [],
     applications: [{ name: 'leveret', description: 'Leveret', version: management.version }],
     enabled_plugins: ['rabbitmq_management', 'rabbitmq_prometheus'],
-    exchange_types: EXCHANGE_TYPES,
+    exchange_types: exchangeTypeItems(management),
     auth_mechanisms: AUTH_MECHANISMS,
     contexts: [],
     log_files: [],
@@ -63,4 +57,8 @@ export async function nodeItem({ management, rates }: AdminContext): Promise<Ite
 
 export function uptimeMs(management: Management): number {
   return management.now() - management.startedAtMs
+}
+
+export function exchangeTypeItems({ exchangeTypes }: Management): Item[] {
+  return [...exchangeTypes].map(([name, { description }]) => ({ name, description, enabled: true }))
 }

@@ -30,7 +30,33 @@ export const QUEUE_ARGUMENTS: readonly string[] = [
   'x-delivery-limit',
 ]
 
-export const EXCHANGE_ARGUMENTS: readonly string[] = ['alternate-exchange']
+export const EXCHANGE_ARGUMENTS: readonly string[] = ['alternate-exchange', 'x-alternate-exchange']
+
+/** The alternate exchange, by RabbitMQ's or by LavinMQ's name of the argument. */
+const ALTERNATE_EXCHANGE = ['alternate-exchange', 'x-alternate-exchange']
+
+export function alternateExchangeOf(args: Arguments): string | null {
+  for (const name of ALTERNATE_EXCHANGE) {
+    const value = argument(args, name)
+    if (typeof value === 'string') return value
+  }
+  return null
+}
+
+/** Throws 406 for what is no name. */
+export function checkAlternateExchange(args: Arguments, subject: string): void {
+  for (const name of ALTERNATE_EXCHANGE) {
+    const value = argument(args, name)
+    if (value === undefined || typeof value === 'string') continue
+    const text = `invalid type '${fieldTypeName(value)}' for arg '${name}' in ${subject}`
+    throw new ChannelError(ReplyCode.PRECONDITION_FAILED, text)
+  }
+}
+
+/** A string as RabbitMQ's texts show it. */
+export function binaryText(text: string): string {
+  return text === '' ? '<<>>' : `<<"${text}">>`
+}
 
 /** Whole numbers, and the least each may be. */
 const INTEGERS: Record<string, number> = {
@@ -41,7 +67,7 @@ const INTEGERS: Record<string, number> = {
   'x-max-priority': 0,
 }
 const QUEUE_TYPES = ['classic', 'quorum', 'stream']
-const INTEGER_TYPES = 'bBsuIilL'
+export const INTEGER_TYPES = 'bBsuIilL'
 
 /** Throws 406 for a queue argument that cannot be. */
 export function checkQueueArguments(args: Arguments, subject: string): void {
@@ -55,7 +81,8 @@ export function checkQueueArguments(args: Arguments, subject: string): void {
   }
 }
 
-function checkInteger(name: string, value: FieldValue, least: number, subject: string): void {
+/** Throws 406 for what is no whole number from `least` up. */
+export function checkInteger(name: string, value: FieldValue, least: number, subject: string): void {
   if (!INTEGER_TYPES.includes(fieldType(value))) {
     throw invalid(name, subject, `"expected integer, got ${fieldTypeName(value)}"`)
   }
@@ -64,7 +91,7 @@ function checkInteger(name: string, value: FieldValue, least: number, subject: s
   if (number < least) throw invalid(name, subject, `{value_zero,${number}}`)
 }
 
-function invalid(name: string, subject: string, reason: string): ChannelError {
+export function invalid(name: string, subject: string, reason: string): ChannelError {
   return new ChannelError(ReplyCode.PRECONDITION_FAILED, `invalid arg '${name}' for ${subject}: ${reason}`)
 }
 
@@ -94,7 +121,8 @@ export function checkArgumentsEquivalence(
   }
 }
 
-function argument(table: Arguments, name: string): FieldValue | undefined {
+/** The argument, and nothing that every object has. */
+export function argument(table: Arguments, name: string): FieldValue | undefined {
   return Object.hasOwn(table, name) ? table[name] : undefined
 }
 

@@ -42,6 +42,7 @@ export interface ExchangeView {
   readonly arguments: Arguments
   readonly publishIn: number // messages published to it
   readonly publishOut: number // copies it routed to queues
+  readonly delayedCount: number | null // messages it keeps until they are due; null: not what it does
 }
 
 export interface BindingView {
@@ -152,6 +153,15 @@ export interface FetchedMessage {
   remaining: number
 }
 
+/** A message that an exchange keeps until it is due. */
+export interface DelayedMessage {
+  id: number // names it while it is kept
+  dueMs: number
+  routingKey: string
+  properties: Buffer
+  body: Buffer
+}
+
 export interface Listener {
   protocol: 'amqp' | 'http'
   host: string
@@ -169,6 +179,7 @@ export interface Management {
   readonly churn: ChurnCounters
   readonly vhosts: ReadonlyMap<string, VhostView>
   readonly connections: ReadonlyMap<string, ConnectionView>
+  readonly exchangeTypes: ReadonlyMap<string, { readonly description: string }>
   readonly listeners: readonly Listener[]
   now(): number // the injected clock, ms
   /** Calls back once, by the same clock; does not keep the process alive. */
@@ -176,6 +187,9 @@ export interface Management {
   memory(): { usedBytes: number; limitBytes: number; alarm: boolean; messageBytes: number }
   storage(): Promise<{ fileBytes: number; walBytes: number; entries: number; freeBytes: number }>
   readonly diskFreeLimit: number // bytes
+  /** Makes a consistent copy of all that is on disk and resolves with its path; the caller deletes it. One at a time. null:
+   *  nothing is on disk. */
+  readonly backup: (() => Promise<string>) | null
   storageError(): string | null // why the log takes nothing just now, or null
 
   /** null: wrong name or password. Costs a hash (never on the message path). */
@@ -219,4 +233,8 @@ export interface Management {
     bytesMax: number,
     settle: 'ack' | 'requeue' | 'reject',
   ): Promise<FetchedMessage[]>
+  /** The first `count` messages that the exchange keeps, by the time they are due, or as many as come to `bytesMax`. */
+  delayed(user: string, vhost: string, exchange: string, count: number, bytesMax: number): Promise<DelayedMessage[]>
+  /** false: it is not kept, or not any more. */
+  cancelDelayed(user: string, vhost: string, exchange: string, id: number): Promise<boolean>
 }

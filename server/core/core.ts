@@ -2,19 +2,22 @@
 // takes deliveries out; server/broker.ts builds it. No sockets, no HTTP, no wall clock.
 
 import { tableFromJson } from '../../protocol'
-import type { DefinitionChange, Definitions } from '../../storage/definitions'
+import type { DefinitionChange, Definitions, QueueRecord } from '../../storage/definitions'
 import { Journal } from '../../storage/journal'
-import type { LogBackend } from '../../storage/log-backend'
+import type { LogBackend, Opened } from '../../storage/log-backend'
 import type { ByteRange } from '../../storage/message-store'
-import { recover } from '../../storage/recovery'
+import { type OnRecovered, recover } from '../../storage/recovery'
+import { RecoveryProgress } from '../../storage/recovery-progress'
 import { SEGMENT_TICKETS } from '../../storage/segment'
 import { SpillFile } from '../../storage/spill-file'
 import type { Clock } from './clock'
 import type { Ticket } from './core-api'
 import { newChurnCounters, newMessageCounters } from './counters'
+import type { Shelved } from './gate'
 import type { Queue } from './queue'
+import { SHELF_PREFIX } from './shelf'
 import { DEFAULT_HASHING, hashPassword, Users } from './users'
-import { PREDECLARED, type Surroundings, Vhost } from './vhost'
+import { type Dispatchable, PREDECLARED, type Surroundings, Vhost } from './vhost'
 
 /** What server/net does at the end of each turn. */
 export interface TurnEvents {
@@ -83,10 +86,10 @@ export class Core implements Surroundings {
   readonly journal: Journal
   now: number
   private queueIds = 1
-  private dirty: Queue[] = []
-  private dispatching: Queue[] = []
+  private dirty: Dispatchable[] = []
+  private dispatching: Dispatchable[] = []
   /** By segment. */
-  private waitingForLoad = new Map<number, Set<Queue>>()
+  private waitingForLoad = new Map<number, Set<Dispatchable>>()
   private isRequested = false
   private isRetryDue = false
   isOverLimit = false
@@ -126,15 +129,38 @@ export class Core implements Surroundings {
   /** Opens the log and brings back what it holds. Rejects with StartupError or StorageError. */
   async start(): Promise<void> {
     const opened = await this.backend.open()
+    try {
+      await this.recover(opened)
+      await this.backend.begin()
+      this.journal.trim()
+      await this.journal.whenDurable()
+      if (this.diskFreeLimit > 0) this.watchDisk()
+    } catch (error) {
+      await this.backend.close(false).catch(() => {})
+      throw error
+    }
+  }
+
+  private async recover(opened: Opened): Promise<void> {
     this.queueIds = opened.nextQueueId
     if (opened.definitions.vhost.length === 0) this.createDefaults()
     else this.restore(opened.definitions)
     const queues = new Map<number, Queue>()
-    for (const vhost of this.vhosts.values()) for (const queue of vhost.queues.values()) queues.set(queue.id, queue)
+    const shelves = new Map<number, Shelved>()
+    for (const vhost of this.vhosts.values()) {
+      for (const queue of vhost.queues.values()) queues.set(queue.id, queue)
+      for (const shelf of vhost.shelves()) if (shelf.durable) shelves.set(shelf.id, shelf)
+    }
     const { store, rows } = this.journal
-    const recovered = await recover(this.backend, store, rows, new Set(queues.keys()), (id, ticket, bodyBytes) =>
-      queues.get(id)?.recover(ticket, bodyBytes),
-    )
+    const ids = new Set([...queues.keys(), ...shelves.keys()])
+    const { clock, log } = this.options
+    const progress = new RecoveryProgress(opened.lastPosition, () => clock.now(), log)
+    const onMessage: OnRecovered = (id, ticket, bodyBytes) => {
+      const queue = queues.get(id)
+      if (queue !== undefined) queue.recover(ticket, bodyBytes)
+      else shelves.get(id)?.recover(ticket)
+    }
+    const recovered = await recover(this.backend, store, rows, ids, onMessage, progress)
     this.queueIds = Math.max(this.queueIds, recovered.maxQueueId + 1)
     for (const queue of queues.values()) {
       const found = recovered.queues.get(queue.id)
@@ -142,16 +168,17 @@ export class Core implements Surroundings {
       const deliveredUpTo = opened.cleanShutdown ? (found?.deliveredUpTo ?? 0) : recovered.maxTicket
       queue.finishRecovery(deliveredUpTo, found?.returned ?? new Set())
     }
-    if (recovered.messages > 0) this.options.log(`Recovered ${recovered.messages} messages`)
-    this.journal.trim()
-    await this.journal.whenDurable()
-    if (this.diskFreeLimit > 0) this.watchDisk()
+    for (const shelf of shelves.values()) shelf.finishRecovery()
+    if (recovered.messages > 0) log(`Recovered ${recovered.messages} messages in ${progress.seconds.toFixed(1)} s`)
   }
 
   /** Every connection must be closed by now. Rejects when the log could not take the rest. */
   async stop(): Promise<void> {
     this.runTurn()
-    for (const vhost of this.vhosts.values()) for (const queue of vhost.queues.values()) queue.recordReturned()
+    for (const vhost of this.vhosts.values()) {
+      for (const queue of vhost.queues.values()) queue.recordReturned()
+      for (const shelf of vhost.shelves()) shelf.stop()
+    }
     await this.journal.close(true)
   }
 
@@ -191,6 +218,10 @@ export class Core implements Surroundings {
       this.vhosts.get(record.vhost)?.addExchange(record.name, { ...record, arguments: tableFromJson(record.arguments) })
     }
     for (const record of definitions.queue) {
+      if (record.name.startsWith(SHELF_PREFIX)) {
+        this.restoreShelf(record)
+        continue
+      }
       const spec = { durable: record.durable, autoDelete: record.autoDelete, owner: null }
       const args = { arguments: tableFromJson(record.arguments), argumentsJson: record.arguments }
       this.vhosts.get(record.vhost)?.addQueue(record.name, { ...spec, ...args, id: record.id })
@@ -203,6 +234,11 @@ export class Core implements Surroundings {
     }
     this.churn.queuesCreated = 0
     this.journal.isRestoring = false
+  }
+
+  private restoreShelf({ vhost, name, id }: QueueRecord): void {
+    const exchange = this.vhosts.get(vhost)?.exchanges.get(name.slice(SHELF_PREFIX.length))
+    for (const { shelf } of exchange?.gates ?? []) if (shelf?.name === name) shelf.id = id
   }
 
   // -- the turn -------------------------------------------------------------------------------------------------------
@@ -295,17 +331,20 @@ export class Core implements Surroundings {
   measureOverhead(connections: number): void {
     const { store, rows } = this.journal
     let bytes = store.segments.size * SEGMENT_BYTES + rows.count * ROW_BYTES + connections * CONNECTION_BYTES
-    for (const vhost of this.vhosts.values()) for (const queue of vhost.queues.values()) bytes += queue.heldBytes
+    for (const vhost of this.vhosts.values()) {
+      for (const queue of vhost.queues.values()) bytes += queue.heldBytes
+      for (const shelf of vhost.shelves()) bytes += shelf.heldBytes
+    }
     this.overheadBytes = bytes
   }
   private overheadBytes = 0
 
-  addDirty(queue: Queue): void {
+  addDirty(queue: Dispatchable): void {
     this.dirty.push(queue)
     if (!this.isRequested) this.requestTurn()
   }
 
-  awaitLoad(queue: Queue, ticket: Ticket): void {
+  awaitLoad(queue: Dispatchable, ticket: Ticket): void {
     const segment = Math.floor(ticket / SEGMENT_TICKETS)
     const waiting = this.waitingForLoad.get(segment)
     if (waiting === undefined) this.waitingForLoad.set(segment, new Set([queue]))
@@ -332,6 +371,10 @@ export class Core implements Surroundings {
   private readonly requested = new Set<number>()
   private isLowestDue = false
 
+  get clock(): Clock {
+    return this.options.clock
+  }
+
   nextQueueId(): number {
     return this.queueIds++
   }
@@ -356,7 +399,7 @@ export class Core implements Surroundings {
     this.events.onLoaded()
   }
 
-  private wake(queues: Set<Queue>): void {
+  private wake(queues: Set<Dispatchable>): void {
     for (const queue of queues) if (!queue.isDeleted) queue.markDirty()
   }
 

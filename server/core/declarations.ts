@@ -3,12 +3,20 @@
 // durable before the reply is known by Journal.gathering (see Core.definitionsPending).
 import { randomBytes } from 'node:crypto'
 import { ChannelError, ConnectionError, ReplyCode, tableToJson } from '../../protocol'
-import { checkArgumentsEquivalence, checkEquivalence, checkQueueArguments, EXCHANGE_ARGUMENTS } from './arguments'
+import {
+  alternateExchangeOf,
+  checkAlternateExchange,
+  checkArgumentsEquivalence,
+  checkEquivalence,
+  checkQueueArguments,
+  EXCHANGE_ARGUMENTS,
+} from './arguments'
 import type { Destination } from './binding'
 import { Consumer, type ConsumerSink, type ConsumerSpec } from './consumer'
 import type { Arguments } from './core-api'
-import { type Exchange, type ExchangeSpec, exchangeTypes } from './exchange'
-import { checkHeadersArguments } from './exchange-headers'
+import { checkDeduplicationArguments } from './deduplication'
+import type { Exchange, ExchangeSpec } from './exchange'
+import { exchangeType } from './exchange-types'
 import type { Queue } from './queue'
 import type { Session } from './session'
 import type { Vhost } from './vhost'
@@ -30,9 +38,7 @@ export class Declarations {
 
   /** true: it was created. */
   declareExchange(name: string, spec: ExchangeSpec): boolean {
-    if (!exchangeTypes.includes(spec.type)) {
-      throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `unknown exchange type '${spec.type}'`)
-    }
+    const type = exchangeType(spec.type)
     this.refuseDefaultExchange(name)
     this.session.authorize('configure', 'exchange', name)
     const existing = this.vhost.exchanges.get(name)
@@ -41,8 +47,20 @@ export class Declarations {
       return false
     }
     refuseReservedName('exchange', name)
+    const subject = this.named('exchange', name)
+    checkAlternateExchange(spec.arguments, subject)
+    this.authorizeAlternate(name, alternateExchangeOf(spec.arguments))
+    checkDeduplicationArguments(spec.arguments, subject)
+    type.checkArguments?.(spec.arguments, subject)
     this.vhost.addExchange(name, spec)
     return true
+  }
+
+  /** Its messages will go there, whoever publishes them. */
+  private authorizeAlternate(name: string, alternate: string | null): void {
+    if (alternate === null) return
+    this.session.authorize('read', 'exchange', name)
+    this.session.authorize('write', 'exchange', alternate)
   }
 
   checkExchangeExists(name: string): void {
@@ -163,7 +181,7 @@ export class Declarations {
     this.session.authorize('read', 'exchange', source)
     const to = destination()
     const from = this.exchange(source)
-    if (from.type === 'headers') checkHeadersArguments(args)
+    exchangeType(from.type).checkBinding?.(routingKey, args, to, from.arguments)
     this.vhost.addBinding(from, to, routingKey, args)
   }
 

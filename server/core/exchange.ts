@@ -1,64 +1,13 @@
 // An exchange: its properties, its bindings, and a matcher of its type that finds the bindings a message takes. Routing
-// through several exchanges, and remembering the outcome, is router.ts.
-import { ChannelError, ReplyCode } from '../../protocol'
-import type { FieldTable } from '../../protocol/field-table'
+// through several exchanges, and remembering the outcome, is router.ts; the types are exchange-types.ts.
+import { alternateExchangeOf } from './arguments'
 import type { Binding } from './binding'
 import type { Arguments, ExchangeView } from './core-api'
-import { HeadersMatcher } from './exchange-headers'
-import { TopicMatcher } from './exchange-topic'
-
-/** Finds bindings. One per exchange; the types differ in nothing else. */
-export interface Matcher {
-  add(binding: Binding): void
-  remove(binding: Binding): void
-  /** `headers` decodes the message's header table; only a headers exchange calls it. */
-  match(routingKey: string, headers: () => FieldTable, visit: (binding: Binding) => void): void
-}
-
-class DirectMatcher implements Matcher {
-  private readonly byKey = new Map<string, Set<Binding>>()
-
-  add(binding: Binding): void {
-    const bindings = this.byKey.get(binding.routingKey)
-    if (bindings === undefined) this.byKey.set(binding.routingKey, new Set([binding]))
-    else bindings.add(binding)
-  }
-
-  remove(binding: Binding): void {
-    const bindings = this.byKey.get(binding.routingKey)
-    bindings?.delete(binding)
-    if (bindings?.size === 0) this.byKey.delete(binding.routingKey)
-  }
-
-  match(routingKey: string, _headers: () => FieldTable, visit: (binding: Binding) => void): void {
-    this.byKey.get(routingKey)?.forEach(visit)
-  }
-}
-
-class FanoutMatcher implements Matcher {
-  private readonly bindings = new Set<Binding>()
-
-  add(binding: Binding): void {
-    this.bindings.add(binding)
-  }
-
-  remove(binding: Binding): void {
-    this.bindings.delete(binding)
-  }
-
-  match(_routingKey: string, _headers: () => FieldTable, visit: (binding: Binding) => void): void {
-    this.bindings.forEach(visit)
-  }
-}
-
-const MATCHERS: Record<string, new () => Matcher> = {
-  direct: DirectMatcher,
-  fanout: FanoutMatcher,
-  topic: TopicMatcher,
-  headers: HeadersMatcher,
-}
-
-export const exchangeTypes: readonly string[] = Object.keys(MATCHERS)
+import { Delay } from './delay'
+import { exchangeType } from './exchange-types'
+import type { Gate } from './gate'
+import type { Matcher } from './matcher'
+import type { RoutedMessage } from './routed-message'
 
 export interface ExchangeSpec {
   type: string
@@ -81,21 +30,29 @@ export class Exchange implements ExchangeView {
   readonly bindings = new Map<string, Binding>()
   /** Bindings of other exchanges to this one. */
   readonly incoming = new Set<Binding>()
-  /** Routes through it depend on more than exchange and routing key, so nothing may be remembered. */
-  readonly looksAtHeaders: boolean
+  /** Where messages go that no binding takes; null: nowhere. */
+  readonly alternate: string | null
+  isDeleted = false
+  /** What else it does with messages, see gate.ts. */
+  readonly gates: readonly Gate[]
+  /** Routes through it depend on exchange and routing key alone, so they may be remembered. */
+  readonly isRepeatable: boolean
   private readonly matcher: Matcher
 
   constructor(
     readonly name: string,
     spec: ExchangeSpec,
+    gates: readonly Gate[] = [],
   ) {
     this.type = spec.type
     this.durable = spec.durable
     this.autoDelete = spec.autoDelete
     this.internal = spec.internal
     this.arguments = spec.arguments
-    this.looksAtHeaders = spec.type === 'headers'
-    this.matcher = new (matcherOf(spec.type))()
+    this.alternate = alternateExchangeOf(spec.arguments)
+    this.matcher = exchangeType(spec.type).matcher(spec.arguments)
+    this.gates = gates
+    this.isRepeatable = this.matcher.isRepeatable && gates.length === 0
   }
 
   add(binding: Binding): void {
@@ -110,12 +67,16 @@ export class Exchange implements ExchangeView {
     binding.to.incoming.delete(binding)
   }
 
-  match(routingKey: string, headers: () => FieldTable, visit: (binding: Binding) => void): void {
-    this.matcher.match(routingKey, headers, visit)
+  get delay(): Delay | null {
+    for (const gate of this.gates) if (gate instanceof Delay) return gate
+    return null
   }
-}
 
-function matcherOf(type: string): new () => Matcher {
-  if (Object.hasOwn(MATCHERS, type)) return MATCHERS[type]
-  throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `unknown exchange type '${type}'`)
+  get delayedCount(): number | null {
+    return this.delay?.count ?? null
+  }
+
+  match(message: RoutedMessage, visit: (binding: Binding) => void): void {
+    this.matcher.match(message, visit)
+  }
 }

@@ -4,13 +4,25 @@ import { ChannelError, ConnectionError, ReplyCode } from '../../protocol'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
 import { storedHeaderStart } from '../../storage/segment'
 import type { Core } from './core'
-import type { BindingView, ConnectionView, FetchedMessage, Listener, Management, QueueView, UserView } from './core-api'
+import type {
+  BindingView,
+  ConnectionView,
+  DelayedMessage,
+  FetchedMessage,
+  Listener,
+  Management,
+  QueueView,
+  Ticket,
+  UserView,
+} from './core-api'
 import { Declarations } from './declarations'
+import type { Delay } from './delay'
 import type { ExchangeSpec } from './exchange'
+import { exchangeTypes } from './exchange-types'
 import { checkClaims } from './publish-claims'
 import type { Queue, Taken } from './queue'
 import { Session } from './session'
-import { LOGGED, UNROUTABLE, type Vhost } from './vhost'
+import { LOGGED, ROUTED, type Vhost } from './vhost'
 
 export interface ManagementSurroundings {
   version: string
@@ -23,6 +35,7 @@ export interface ManagementSurroundings {
   now(): number
   after: Management['after']
   storage(): ReturnType<Management['storage']>
+  backup: Management['backup']
   whenLoaded(callback: () => void): void
 }
 
@@ -60,6 +73,9 @@ export class CoreManagement implements Management {
   get connections() {
     return this.around.connections
   }
+  get exchangeTypes() {
+    return exchangeTypes
+  }
   get listeners() {
     return this.around.listeners
   }
@@ -83,6 +99,9 @@ export class CoreManagement implements Management {
   }
   get diskFreeLimit(): number {
     return this.core.diskFreeLimit
+  }
+  get backup() {
+    return this.around.backup
   }
   storageError(): string | null {
     if (this.core.journal.error !== null) return this.core.journal.error.message
@@ -184,9 +203,10 @@ export class CoreManagement implements Management {
     const message = incoming(exchange, routingKey, properties, body)
     checkClaims(message, user)
     const outcome = where.publish(session, message)
-    if (outcome === UNROUTABLE) this.core.counters.dropUnroutable++
-    if (outcome === LOGGED) await this.core.journal.whenDurable()
-    return outcome !== UNROUTABLE
+    const isRouted = outcome === ROUTED || outcome === LOGGED
+    if (!isRouted) this.core.counters.dropUnroutable++
+    if (outcome >= LOGGED) await this.core.journal.whenDurable()
+    return isRouted
   }
 
   async fetch(
@@ -219,6 +239,46 @@ export class CoreManagement implements Management {
     if (settle !== 'requeue') await this.core.journal.whenDurable()
     return messages
   }
+
+  async delayed(user: string, vhost: string, name: string, count: number, bytesMax: number): Promise<DelayedMessage[]> {
+    const delay = this.delayOf(user, vhost, name)
+    const messages: DelayedMessage[] = []
+    let bytes = 0
+    for (const { due, ticket } of delay.first(count)) {
+      const m = await this.loaded(ticket, () => delay.read(ticket, this.range))
+      if (m === null) continue // it was due meanwhile
+      const message = delayedMessage(m, ticket, due)
+      messages.push(message)
+      bytes += message.body.length
+      if (bytes >= bytesMax) break
+    }
+    return messages
+  }
+
+  async cancelDelayed(user: string, vhost: string, name: string, id: number): Promise<boolean> {
+    const isCancelled = this.delayOf(user, vhost, name).cancel(id)
+    if (isCancelled) await this.core.journal.whenDurable()
+    return isCancelled
+  }
+
+  /** As purging and getting from a queue, it asks for the right to read. */
+  private delayOf(user: string, vhost: string, name: string): Delay {
+    const { vhost: where, session } = this.as(user, vhost)
+    session.authorize('read', 'exchange', name)
+    const delay = where.exchanges.get(name)?.delay ?? null
+    if (delay !== null) return delay
+    throw new ChannelError(ReplyCode.NOT_FOUND, `no delayed message exchange '${name}' in vhost '${vhost}'`)
+  }
+
+  /** What `read` finds when the ticket's bytes are in memory; null: the message is gone. */
+  private async loaded<T>(ticket: Ticket, read: () => T | null): Promise<T | null> {
+    for (;;) {
+      const found = read()
+      if (found !== null || this.core.journal.store.segmentOf(ticket) === undefined) return found
+      this.core.journal.load(ticket)
+      await new Promise<void>((resolve) => this.around.whenLoaded(resolve))
+    }
+  }
 }
 
 function mustExist(among: ReadonlyMap<string, unknown>, kind: string, name: string, vhost: string): void {
@@ -242,6 +302,16 @@ function incoming(exchange: string, routingKey: string, properties: Buffer, body
     bodyBuf: body,
     bodyStart: 0,
     bodyEnd: body.length,
+  }
+}
+
+function delayedMessage(m: IncomingMessage, id: Ticket, dueMs: number): DelayedMessage {
+  return {
+    id,
+    dueMs,
+    routingKey: m.namesBuf.toString('utf8', m.namesStart + 2 + m.namesBuf[m.namesStart], m.namesEnd),
+    properties: Buffer.from(m.headerBuf.subarray(m.headerStart + PROPERTIES_AT, m.headerEnd)),
+    body: Buffer.from(m.bodyBuf.subarray(m.bodyStart, m.bodyEnd)),
   }
 }
 

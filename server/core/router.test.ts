@@ -108,4 +108,33 @@ describe('a route', () => {
       expect(routed('ab', 'c')).toEqual(['q2'])
     }
   })
+
+  it('to many queues is not remembered once for each key', async () => {
+    const { vhost, declare } = await start()
+    declare.declareExchange('all', { ...exchange, type: 'fanout' })
+    for (let i = 0; i < 2000; i++) {
+      declare.declareQueue(`q${i}`, queue)
+      declare.bindQueue(`q${i}`, 'all', '', {})
+    }
+    for (let i = 0; i < 600; i++) {
+      const message = sampleMessage({ exchange: 'all', routingKey: `k${i}` })
+      expect(vhost.router.route(message).queues).toHaveLength(2000)
+    }
+    expect(vhost.router.rememberedQueues).toBeLessThanOrEqual(500_000)
+  })
+
+  it('of a queue with few bindings is forgotten by its deletion in time for those few', async () => {
+    const { declare, routed } = await start()
+    declare.declareQueue('many', queue)
+    for (let i = 0; i < 50_000; i++) declare.bindQueue('many', 'amq.topic', `many.${i}`, {})
+    const started = performance.now()
+    for (let i = 0; i < 1000; i++) {
+      declare.declareQueue('few', queue)
+      for (const key of ['few.#', 'few.*']) declare.bindQueue('few', 'amq.topic', key, {})
+      declare.deleteQueue('few', false, false)
+    }
+    expect(performance.now() - started).toBeLessThan(5_000)
+    expect(routed('amq.topic', 'few.1')).toEqual([])
+    expect(routed('amq.topic', 'many.49999')).toEqual(['many'])
+  })
 })

@@ -1,21 +1,34 @@
 // From exchange and routing key to queues. What was found is remembered by the bytes of the two names, so that a
-// publisher's next message costs a hash of them; any change of exchanges or bindings forgets everything remembered.
-import { ChannelError, decodeProperties, ReplyCode } from '../../protocol'
-import type { FieldTable } from '../../protocol/field-table'
+// publisher's next message costs a hash of them; any change of exchanges or bindings forgets everything remembered. What
+// depends on more than the two names, or goes to further keys by CC and BCC, is found anew for each message.
+import { ReplyCode } from '../../protocol/constants'
+import { ChannelError } from '../../protocol/errors'
 import type { IncomingMessage } from '../../storage/message-store'
 import type { Binding } from './binding'
+import { Copies } from './copies'
 import type { Exchange } from './exchange'
+import type { Gate } from './gate'
 import type { Queue } from './queue'
+import { RoutedMessage } from './routed-message'
 
 const CACHE_SLOTS = 4096
-/** Content header: class 2, weight 2, body size 8, then the properties. */
-const PROPERTIES_AT = 12
+/** All remembered routes together: a fanout to many thousands of queues must not be kept once for each routing key. */
+const REMEMBERED_QUEUES_MAX = 500_000
 
 export interface Route {
   exchange: Exchange
   queues: Queue[]
   /** The ids of those queues that log persistent messages. */
   logIds: number[]
+  /** What the exchanges on the way do with the message besides, and what they look at; null: nothing. */
+  gated: Gated | null
+}
+
+export interface Gated {
+  gates: readonly Gate[]
+  message: RoutedMessage
+  /** One of them has taken it, so it is not unroutable. */
+  isTaken: boolean
 }
 
 interface CachedRoute extends Route {
@@ -26,6 +39,9 @@ interface CachedRoute extends Route {
 export class Router {
   private epoch = 0
   private readonly cache: (CachedRoute | null)[] = new Array(CACHE_SLOTS).fill(null)
+  /** In all remembered routes, each counted as often as it is there. */
+  rememberedQueues = 0
+  private readonly copies = new Copies()
 
   constructor(
     private readonly vhostName: string,
@@ -38,75 +54,151 @@ export class Router {
     this.epoch++
   }
 
-  /** Throws 404 for an exchange that is not there. */
+  /** Throws 404 for an exchange that is not there, 406 for a malformed CC or BCC. Takes BCC out of the message. */
   route(m: IncomingMessage): Route {
+    if (this.copies.hasHeaders(m)) {
+      const copies = this.copiesOf(m)
+      if (copies !== null) return this.findCopied(m, copies)
+    }
     const { namesBuf: buf, namesStart: start, namesEnd: end } = m
     let hash = 0x811c9dc5
     for (let i = start; i < end; i++) hash = Math.imul(hash ^ buf[i], 0x01000193)
     const slot = (hash ^ (hash >>> 15)) & (CACHE_SLOTS - 1)
     const cached = this.cache[slot]
     if (cached !== null && cached.epoch === this.epoch && isSame(cached.names, buf, start, end)) return cached
-    return this.find(m, slot)
+    const { route, isRepeatable } = this.find(this.exchangeOf(m), m, [routingKeyOf(m)])
+    if (isRepeatable) this.remember(slot, { ...route, names: Buffer.from(buf.subarray(start, end)), epoch: this.epoch })
+    return route
   }
 
-  private find(m: IncomingMessage, slot: number): Route {
-    const { namesBuf: buf, namesStart: start, namesEnd: end } = m
-    const exchangeEnd = start + 1 + buf[start]
-    const exchange = buf.toString('utf8', start + 1, exchangeEnd)
-    const routingKey = buf.toString('utf8', exchangeEnd + 1, end)
-    const names = Buffer.from(buf.subarray(start, end))
-    const walk = new Walk(m)
-    const from = this.exchanges.get(exchange)
-    if (from === undefined) {
-      throw new ChannelError(ReplyCode.NOT_FOUND, `no exchange '${exchange}' in vhost '${this.vhostName}'`)
+  /** The exchange, where `route` would not throw. */
+  check(m: IncomingMessage): Exchange {
+    if (this.copies.hasHeaders(m)) this.copiesOf(m)
+    return this.exchangeOf(m)
+  }
+
+  /** That the exchange is not there is said first. */
+  private copiesOf(m: IncomingMessage): string[] | null {
+    try {
+      return this.copies.keysOf(m)
+    } catch (error) {
+      this.exchangeOf(m)
+      throw error
     }
-    if (exchange === '') walk.addQueue(this.queues.get(routingKey))
-    else walk.visit(from, routingKey)
-    const route = { exchange: from, queues: [...walk.queues], logIds: logIdsOf(walk.queues), names, epoch: this.epoch }
-    if (!walk.lookedAtHeaders) this.cache[slot] = route
-    return route
+  }
+
+  private findCopied(m: IncomingMessage, copies: string[]): Route {
+    this.copies.removeBcc(m)
+    const keys = new Set([routingKeyOf(m), ...copies])
+    return this.find(this.exchangeOf(m), m, [...keys]).route
+  }
+
+  private exchangeOf(m: IncomingMessage): Exchange {
+    const name = m.namesBuf.toString('utf8', m.namesStart + 1, m.namesStart + 1 + m.namesBuf[m.namesStart])
+    const exchange = this.exchanges.get(name)
+    if (exchange !== undefined) return exchange
+    throw new ChannelError(ReplyCode.NOT_FOUND, `no exchange '${name}' in vhost '${this.vhostName}'`)
+  }
+
+  private find(
+    from: Exchange,
+    m: IncomingMessage,
+    keys: string[],
+    admitted: Exchange | null = null,
+  ): { route: Route; isRepeatable: boolean } {
+    const message = new RoutedMessage(keys, m)
+    const walk = new Walk(this.exchanges, message, admitted)
+    if (from.name === '') for (const key of keys) walk.addQueue(this.queues.get(key))
+    else walk.visit(from)
+    const queues = [...walk.queues]
+    const { gates, isTaken, isRepeatable } = walk
+    const gated = gates.length === 0 ? null : { gates, message, isTaken }
+    return { route: { exchange: from, queues, logIds: logIdsOf(queues), gated }, isRepeatable }
+  }
+
+  /** Where a message goes that `from` gets from an exchange which had kept it. */
+  routeFrom(from: Exchange, m: IncomingMessage): Route {
+    const copies = this.copies.hasHeaders(m) ? (this.copies.keysOf(m) ?? []) : []
+    return this.find(from, m, [routingKeyOf(m), ...copies]).route
+  }
+
+  /** Where a message goes that `from` itself had kept: its gates are behind it. */
+  routeReleased(from: Exchange, m: IncomingMessage, furtherKeys: readonly string[]): Route {
+    return this.find(from, m, [routingKeyOf(m), ...furtherKeys], from).route
+  }
+
+  private remember(slot: number, route: CachedRoute): void {
+    this.rememberedQueues += route.queues.length - (this.cache[slot]?.queues.length ?? 0)
+    this.cache[slot] = route
+    if (this.rememberedQueues <= REMEMBERED_QUEUES_MAX) return
+    this.cache.fill(null)
+    this.rememberedQueues = 0
   }
 }
 
 /** One walk over exchanges and their bindings: each queue and each exchange once, whatever the cycles. */
 class Walk {
   readonly queues = new Set<Queue>()
-  lookedAtHeaders = false
+  readonly gates: Gate[] = []
+  isRepeatable = true
+  isTaken = false
   private readonly visited = new Set<Exchange>()
-  private headers: FieldTable | null = null
+  private readonly open: Exchange[] = []
+  private hasMatched = false
 
-  constructor(private readonly message: IncomingMessage) {}
+  constructor(
+    private readonly exchanges: ReadonlyMap<string, Exchange>,
+    private readonly message: RoutedMessage,
+    private readonly admitted: Exchange | null,
+  ) {}
 
-  visit(from: Exchange, routingKey: string): void {
-    const open = [from]
-    this.visited.add(from)
-    for (let exchange = open.pop(); exchange !== undefined; exchange = open.pop()) {
-      this.lookedAtHeaders ||= exchange.looksAtHeaders
-      exchange.match(routingKey, this.readHeaders, (binding) => this.follow(binding, open))
+  visit(from: Exchange): void {
+    this.enter(from)
+    for (let exchange = this.open.pop(); exchange !== undefined; exchange = this.open.pop()) {
+      this.isRepeatable &&= exchange.isRepeatable
+      if (exchange.gates.length === 0 || exchange === this.admitted || this.passes(exchange.gates)) this.match(exchange)
     }
+  }
+
+  private match(exchange: Exchange): void {
+    this.hasMatched = false
+    exchange.match(this.message, this.follow)
+    // A binding to an exchange that leads nowhere counts as well, as in RabbitMQ.
+    if (!this.hasMatched && exchange.alternate !== null) this.enter(this.exchanges.get(exchange.alternate))
+  }
+
+  private passes(gates: readonly Gate[]): boolean {
+    for (const gate of gates) {
+      this.gates.push(gate)
+      if (gate.admits(this.message)) continue
+      this.isTaken = true
+      return false
+    }
+    return true
   }
 
   addQueue(queue: Queue | undefined): void {
     if (queue !== undefined) this.queues.add(queue)
   }
 
-  private follow(binding: Binding, open: Exchange[]): void {
-    const { to } = binding
+  private readonly follow = ({ to }: Binding): void => {
+    this.hasMatched = true
     if (to.kind === 'queue') this.queues.add(to)
-    else if (!this.visited.has(to)) {
-      this.visited.add(to)
-      open.push(to)
-    }
+    else this.enter(to)
   }
 
-  private readonly readHeaders = (): FieldTable => {
-    const { headerBuf, headerStart, headerEnd } = this.message
-    this.headers ??= decodeProperties(headerBuf, headerStart + PROPERTIES_AT, headerEnd).headers ?? {}
-    return this.headers
+  private enter(exchange: Exchange | undefined): void {
+    if (exchange === undefined || this.visited.has(exchange)) return
+    this.visited.add(exchange)
+    this.open.push(exchange)
   }
 }
 
-function logIdsOf(queues: Set<Queue>): number[] {
+function routingKeyOf({ namesBuf, namesStart, namesEnd }: IncomingMessage): string {
+  return namesBuf.toString('utf8', namesStart + 2 + namesBuf[namesStart], namesEnd)
+}
+
+function logIdsOf(queues: readonly Queue[]): number[] {
   const ids: number[] = []
   for (const queue of queues) if (queue.logId !== 0) ids.push(queue.logId)
   return ids

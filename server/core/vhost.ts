@@ -5,33 +5,46 @@ import { ChannelError } from '../../protocol/errors'
 import { tableToJson } from '../../protocol/field-table'
 import { deliveryModeOf } from '../../protocol/properties'
 import type { Journal } from '../../storage/journal'
-import type { IncomingMessage } from '../../storage/message-store'
+import type { ByteRange, IncomingMessage } from '../../storage/message-store'
 import { Binding, bindingKey, type Destination } from './binding'
+import type { Clock } from './clock'
 import type { BindingView, ChurnCounters, MessageCounters, Ticket, VhostView } from './core-api'
 import { newMessageCounters } from './counters'
 import { Exchange, type ExchangeSpec } from './exchange'
+import type { Shelved } from './gate'
+import { type GateSurroundings, gatesOf } from './gates'
 import { Queue, type QueueSpec } from './queue'
-import { Router } from './router'
+import { type Gated, type Route, Router } from './router'
 import type { Session } from './session'
 
 /** What a queue needs of its surroundings. */
 export interface VhostContext {
   readonly name: string
   readonly now: number // clock time of this turn, ms
+  readonly clock: Clock
   readonly journal: Journal
-  addDirty(queue: Queue): void
+  addDirty(queue: Dispatchable): void
   /** Brings the ticket's bytes back; dispatches the queue again when they are there. */
-  awaitLoad(queue: Queue, ticket: Ticket): void
+  awaitLoad(queue: Dispatchable, ticket: Ticket): void
+}
+
+/** A queue, or what holds messages for an exchange: its turn comes at the end of each turn in which it is dirty. */
+export interface Dispatchable {
+  readonly isDeleted: boolean
+  markDirty(): void
+  /** Moves `max` messages on, at most. true: there are more. */
+  dispatch(range: ByteRange, max: number): boolean
 }
 
 /** What a vhost needs of the broker. */
 export interface Surroundings {
   readonly journal: Journal
+  readonly clock: Clock
   readonly now: number
   readonly counters: MessageCounters
   readonly churn: ChurnCounters
-  addDirty(queue: Queue): void
-  awaitLoad(queue: Queue, ticket: Ticket): void
+  addDirty(queue: Dispatchable): void
+  awaitLoad(queue: Dispatchable, ticket: Ticket): void
   nextQueueId(): number
 }
 
@@ -40,6 +53,9 @@ export const UNROUTABLE = 0
 export const ROUTED = 1
 /** Routed, and at least one queue logs it: its confirm waits for the batch being gathered. */
 export const LOGGED = 2
+/** To no queue, but an exchange on the way keeps it in the log: its confirm waits likewise. */
+export const UNROUTABLE_LOGGED = 3
+export type Outcome = typeof UNROUTABLE | typeof ROUTED | typeof LOGGED | typeof UNROUTABLE_LOGGED
 
 const PERSISTENT = 2
 const PROPERTIES_AT = 12
@@ -53,7 +69,7 @@ export const PREDECLARED: readonly [name: string, type: string][] = [
   ['amq.match', 'headers'],
 ]
 
-export class Vhost implements VhostView, VhostContext {
+export class Vhost implements VhostView, GateSurroundings {
   readonly exchanges = new Map<string, Exchange>()
   readonly queues = new Map<string, Queue>()
   readonly counters = newMessageCounters()
@@ -76,16 +92,23 @@ export class Vhost implements VhostView, VhostContext {
   // -- per message ----------------------------------------------------------------------------------------------------
 
   /** Throws 403 or 404 as ChannelError. `session` null: the broker itself publishes. */
-  publish(session: Session | null, m: IncomingMessage): typeof UNROUTABLE | typeof ROUTED | typeof LOGGED {
+  publish(session: Session | null, m: IncomingMessage): Outcome {
     const route = this.router.route(m)
     const { exchange, queues, logIds } = route
     if (session !== null) this.checkPublish(session, exchange)
     this.counters.publish++
     this.surroundings.counters.publish++
     exchange.publishIn++
+    if (route.gated !== null) return this.publishGated(route, route.gated, m)
     const count = queues.length
     if (count === 0) return UNROUTABLE
     exchange.publishOut += count
+    return this.store(m, queues, logIds) ? LOGGED : ROUTED
+  }
+
+  /** The message into the queues. true: one of them logs it. */
+  private store(m: IncomingMessage, queues: readonly Queue[], logIds: readonly number[]): boolean {
+    const count = queues.length
     const { journal } = this.surroundings
     const bodyBytes = m.bodyEnd - m.bodyStart
     const isLogged =
@@ -96,7 +119,43 @@ export class Vhost implements VhostView, VhostContext {
       journal.enqueue(ticket, bodyBytes)
     }
     for (let i = 0; i < count; i++) queues[i].push(ticket, bodyBytes)
+    return isLogged
+  }
+
+  private publishGated({ exchange, queues, logIds }: Route, gated: Gated, m: IncomingMessage): Outcome {
+    let isLogged = false
+    for (const gate of gated.gates) if (gate.onPublish(m, gated.message)) isLogged = true
+    exchange.publishOut += queues.length
+    if (queues.length > 0 && this.store(m, queues, logIds)) isLogged = true
+    else if (queues.length === 0 && !gated.isTaken) return isLogged ? UNROUTABLE_LOGGED : UNROUTABLE
     return isLogged ? LOGGED : ROUTED
+  }
+
+  /** Routes what an exchange had kept on to a queue, or through another exchange. */
+  deliver(m: IncomingMessage, to: Destination): void {
+    if (to.kind === 'queue') {
+      this.store(m, [to], to.logId === 0 ? [] : [to.logId])
+      return
+    }
+    this.storeRouted(this.router.routeFrom(to, m), m)
+  }
+
+  /** Routes what the exchange had kept, as if it had just come. */
+  release(m: IncomingMessage, exchange: string, furtherKeys: readonly string[]): void {
+    const from = this.exchanges.get(exchange)
+    if (from === undefined) return
+    const route = this.router.routeReleased(from, m, furtherKeys)
+    from.publishOut += route.queues.length
+    this.storeRouted(route, m)
+  }
+
+  private storeRouted({ queues, logIds, gated }: Route, m: IncomingMessage): void {
+    if (gated !== null) for (const gate of gated.gates) gate.onPublish(m, gated.message)
+    if (queues.length > 0) this.store(m, queues, logIds)
+    else if (!gated?.isTaken) {
+      this.counters.dropUnroutable++
+      this.surroundings.counters.dropUnroutable++
+    }
   }
 
   private checkPublish(session: Session, exchange: Exchange): void {
@@ -108,7 +167,7 @@ export class Vhost implements VhostView, VhostContext {
 
   /** Refuses as `publish` would, for a transaction that publishes at its commit. */
   refusePublish(session: Session, m: IncomingMessage): void {
-    this.checkPublish(session, this.router.route(m).exchange)
+    this.checkPublish(session, this.router.check(m))
   }
 
   // -- context of its queues ------------------------------------------------------------------------------------------
@@ -116,21 +175,28 @@ export class Vhost implements VhostView, VhostContext {
   get now(): number {
     return this.surroundings.now
   }
+  get clock(): Clock {
+    return this.surroundings.clock
+  }
   get journal(): Journal {
     return this.surroundings.journal
   }
-  addDirty(queue: Queue): void {
+  addDirty(queue: Dispatchable): void {
     this.surroundings.addDirty(queue)
   }
-  awaitLoad(queue: Queue, ticket: Ticket): void {
+  awaitLoad(queue: Dispatchable, ticket: Ticket): void {
     this.surroundings.awaitLoad(queue, ticket)
+  }
+  nextQueueId(): number {
+    return this.surroundings.nextQueueId()
   }
 
   // -- exchanges ------------------------------------------------------------------------------------------------------
 
   addExchange(name: string, spec: ExchangeSpec): Exchange {
-    const exchange = new Exchange(name, spec)
+    const exchange = new Exchange(name, spec, gatesOf(name, spec, this))
     this.exchanges.set(name, exchange)
+    for (const { shelf } of exchange.gates) if (shelf?.durable) this.defineShelf(shelf)
     this.router.forget()
     if (exchange.durable) {
       const { type, durable, autoDelete, internal } = exchange
@@ -148,9 +214,24 @@ export class Vhost implements VhostView, VhostContext {
     return exchange
   }
 
+  private defineShelf({ id, name, durable }: Shelved): void {
+    const record = { id, vhost: this.name, name, durable, autoDelete: false, arguments: '{}' }
+    this.journal.define({ op: 'put', kind: 'queue', record })
+  }
+
+  /** Those that the log knows. */
+  *shelves(): Iterable<Shelved> {
+    for (const { gates } of this.exchanges.values()) for (const { shelf } of gates) if (shelf !== null) yield shelf
+  }
+
   removeExchange(exchange: Exchange): void {
     if (this.exchanges.get(exchange.name) !== exchange) return
     this.exchanges.delete(exchange.name)
+    exchange.isDeleted = true
+    for (const gate of exchange.gates) {
+      gate.close()
+      if (gate.shelf?.durable) this.journal.define({ op: 'delete', kind: 'queue', key: { id: gate.shelf.id } })
+    }
     for (const binding of [...exchange.incoming]) this.removeBinding(binding)
     for (const binding of [...exchange.bindings.values()]) this.removeBinding(binding)
     this.router.forget()
@@ -208,6 +289,7 @@ export class Vhost implements VhostView, VhostContext {
     const binding = new Binding(from, to, to.kind, routingKey, args, json)
     from.add(binding)
     this.router.forget()
+    if (!this.journal.isRestoring) for (const gate of from.gates) gate.onBound(to)
     if (isStored(binding)) this.journal.define({ op: 'put', kind: 'binding', record: this.bindingRecord(binding) })
     return true
   }

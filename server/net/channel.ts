@@ -12,7 +12,7 @@ import type { ChannelView, Ticket } from '../core/core-api'
 import { newMessageCounters } from '../core/counters'
 import { refuseTagReuse } from '../core/declarations'
 import { checkClaims } from '../core/publish-claims'
-import { LOGGED, UNROUTABLE } from '../core/vhost'
+import { LOGGED, UNROUTABLE, UNROUTABLE_LOGGED } from '../core/vhost'
 import { Confirms } from './confirms'
 import type { Connection } from './connection'
 import { writeDelivery, writeGetOk, writeReturn } from './message-writer'
@@ -186,10 +186,11 @@ export class Channel implements ChannelView, ConsumerSink {
     const { hub, vhost, session } = this.connection
     const outcome = vhost.publish(session, message)
     this.counters.publish++
-    if (outcome === UNROUTABLE) this.onUnroutable(message, mandatory)
-    else if (outcome === LOGGED) this.connection.hasLogged = true
+    if (outcome === UNROUTABLE || outcome === UNROUTABLE_LOGGED) this.onUnroutable(message, mandatory)
+    const isLogged = outcome >= LOGGED
+    if (isLogged) this.connection.hasLogged = true
     if (this.confirms !== null) {
-      this.confirms.onPublish(outcome === LOGGED ? hub.core.journal.gathering : 0)
+      this.confirms.onPublish(isLogged ? hub.core.journal.gathering : 0)
       hub.addConfirming(this)
     }
   }

@@ -44,6 +44,10 @@ export class SimulatedDisk implements LogBackend {
     return new (isOnThread ? SqliteBackend : SqliteInThread)(this.directory, SQLITE_LIMITS)
   }
 
+  begin(): Promise<void> {
+    return this.inner.begin()
+  }
+
   async commit(unit: CommitUnit): Promise<LogPosition> {
     const { length } = unit.entries
     const position = await this.inner.commit(unit)

@@ -16,6 +16,10 @@ export class SqliteInThread implements LogBackend {
     return this.log.open()
   }
 
+  async begin(): Promise<void> {
+    this.log.begin()
+  }
+
   async commit(unit: CommitUnit): Promise<LogPosition> {
     return this.log.commit(unit)
   }

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { type BackendKind, SimulatedDisk } from './disk'
-import { Driver, type Tally } from './driver'
-import { Random } from './random'
+import { type BackendKind, SimulatedDisk } from '../core/simulation/disk'
+import { Driver, type Tally } from '../core/simulation/driver'
+import { Random } from '../core/simulation/random'
 
 interface Options {
   seeds: number

@@ -1,0 +1,121 @@
+// x-message-deduplication on an exchange of any type: a message whose id was seen lately is taken and goes nowhere. Argument
+// and header names are LavinMQ's. One gate per exchange that asks for it.
+//
+// The ids are in memory: after a restart a message published again comes through again. A duplicate's confirm waits for what is
+// gathered, where the first one may still be, so that it says no more than the disk knows.
+import { createHash } from 'node:crypto'
+import { ReplyCode } from '../../protocol/constants'
+import { ChannelError } from '../../protocol/errors'
+import { type FieldValue, fieldType, fieldTypeName, fieldValueText } from '../../protocol/field-table'
+import type { IncomingMessage } from '../../storage/message-store'
+import { argument, checkInteger, INTEGER_TYPES, invalid } from './arguments'
+import type { Arguments } from './core-api'
+import type { Gate } from './gate'
+import type { RoutedMessage } from './routed-message'
+import type { VhostContext } from './vhost'
+
+const ENABLED = 'x-message-deduplication'
+const CACHE_SIZE = 'x-cache-size'
+const CACHE_TTL = 'x-cache-ttl'
+/** The argument names the header; it is also the name of the header when the argument is not there. */
+const HEADER = 'x-deduplication-header'
+
+const CACHE_SIZE_DEFAULT = 128
+const CACHE_SIZE_MAX = 1_000_000
+/** A longer id is kept as its hash. */
+const ID_LENGTH_MAX = 64
+
+export function isDeduplicating(args: Arguments): boolean {
+  return argument(args, ENABLED) === true
+}
+
+export class Deduplication implements Gate {
+  readonly shelf = null
+  private readonly size: number
+  private readonly ttlMs: number
+  private readonly header: string
+  /** When each id may come again, in the order they came. */
+  private readonly until = new Map<string, number>()
+
+  constructor(
+    args: Arguments,
+    private readonly context: VhostContext,
+  ) {
+    this.size = integerOf(argument(args, CACHE_SIZE)) ?? CACHE_SIZE_DEFAULT
+    this.ttlMs = integerOf(argument(args, CACHE_TTL)) ?? Number.POSITIVE_INFINITY
+    this.header = (argument(args, HEADER) as string | undefined) ?? HEADER
+  }
+
+  admits({ headers }: RoutedMessage): boolean {
+    const id = this.idOf(headers)
+    return id === null || !this.isKnown(id)
+  }
+
+  onPublish(_m: IncomingMessage, { headers }: RoutedMessage): boolean {
+    const id = this.idOf(headers)
+    if (id === null) return false
+    if (this.isKnown(id)) {
+      this.context.journal.awaitCommit()
+      return true
+    }
+    this.remember(id, integerOf(argument(headers, CACHE_TTL)) ?? this.ttlMs)
+    return false
+  }
+
+  onBound(): void {}
+
+  close(): void {
+    this.until.clear()
+  }
+
+  get count(): number {
+    return this.until.size
+  }
+
+  private remember(id: string, ttlMs: number): void {
+    this.until.delete(id) // one that had expired takes its new place in the order
+    for (const oldest of this.until.keys()) {
+      if (this.until.size < this.size) break
+      this.until.delete(oldest)
+    }
+    this.until.set(id, this.context.clock.now() + ttlMs)
+  }
+
+  private isKnown(id: string): boolean {
+    const until = this.until.get(id)
+    return until !== undefined && this.context.clock.now() < until
+  }
+
+  private idOf(headers: Arguments): string | null {
+    const value = argument(headers, this.header)
+    if (value === undefined || value === null) return null
+    const text = fieldValueText(value)
+    const id = `${INTEGER_TYPES.includes(fieldType(value)) ? 'integer' : fieldType(value)} ${text}`
+    return id.length <= ID_LENGTH_MAX ? id : createHash('sha256').update(id).digest('base64')
+  }
+}
+
+/** null for what is no whole number from 0 up. */
+function integerOf(value: FieldValue | undefined): number | null {
+  if (value === undefined || value === null || !INTEGER_TYPES.includes(fieldType(value))) return null
+  const number = Number(fieldValueText(value))
+  return number < 0 ? null : number
+}
+
+/** Throws 406. */
+export function checkDeduplicationArguments(args: Arguments, subject: string): void {
+  const enabled = argument(args, ENABLED)
+  if (enabled !== undefined && typeof enabled !== 'boolean') {
+    throw invalid(ENABLED, subject, `"expected bool, got ${fieldTypeName(enabled)}"`)
+  }
+  if (enabled !== true) return
+  const [size, ttl, header] = [argument(args, CACHE_SIZE), argument(args, CACHE_TTL), argument(args, HEADER)]
+  if (size !== undefined) checkInteger(CACHE_SIZE, size, 1, subject)
+  if (ttl !== undefined) checkInteger(CACHE_TTL, ttl, 0, subject)
+  if (header !== undefined && typeof header !== 'string') {
+    throw invalid(HEADER, subject, `"expected longstr, got ${fieldTypeName(header)}"`)
+  }
+  if ((integerOf(size) ?? 0) <= CACHE_SIZE_MAX) return
+  const text = `invalid arg '${CACHE_SIZE}' for ${subject}: "at most ${CACHE_SIZE_MAX}"`
+  throw new ChannelError(ReplyCode.PRECONDITION_FAILED, text)
+}

@@ -1,0 +1,31 @@
+// Which gates an exchange has, by its type and arguments. Called by the vhost when it makes the exchange.
+import type { IncomingMessage } from '../../storage/message-store'
+import type { Destination } from './binding'
+import { Deduplication, isDeduplicating } from './deduplication'
+import { Delay, isDelaying } from './delay'
+import type { ExchangeSpec } from './exchange'
+import type { Gate } from './gate'
+import { RecentHistory } from './recent-history'
+import { Shelf } from './shelf'
+import type { VhostContext } from './vhost'
+
+export interface GateSurroundings extends VhostContext {
+  nextQueueId(): number
+  /** Routes what an exchange had kept on to a queue, or through another exchange. */
+  deliver(m: IncomingMessage, to: Destination): void
+  /** Routes what the exchange had kept, as if it had just come. */
+  release(m: IncomingMessage, exchange: string, furtherKeys: readonly string[]): void
+}
+
+export function gatesOf(name: string, spec: ExchangeSpec, around: GateSurroundings): Gate[] {
+  const gates: Gate[] = []
+  const shelf = () => new Shelf(name, spec.durable, around.nextQueueId(), around)
+  if (isDeduplicating(spec.arguments)) gates.push(new Deduplication(spec.arguments, around))
+  if (isDelaying(spec.type, spec.arguments)) {
+    gates.push(new Delay(shelf(), (m, furtherKeys) => around.release(m, name, furtherKeys)))
+  }
+  if (spec.type === 'x-recent-history') {
+    gates.push(new RecentHistory(spec.arguments, shelf(), (m, to) => around.deliver(m, to)))
+  }
+  return gates
+}
