@@ -21,6 +21,8 @@ export interface RunningBroker {
   startMs: number | null
   /** Product and version, as it says in connection.start. */
   product: string
+  /** null when it ran already. */
+  dataDirectory: string | null
   stop(): Promise<void>
 }
 
@@ -32,11 +34,13 @@ export interface BrokerSource {
 interface Settings {
   dataParent: string | null
   profile: string | null
+  /** More options for the broker's command line. */
+  options?: string[]
 }
 
 export function runningBroker(url: string, pid: number | null): BrokerSource {
   const start = async (): Promise<RunningBroker> => {
-    return { url, pid, startMs: null, product: await productAt(url), stop: async () => {} }
+    return { url, pid, startMs: null, product: await productAt(url), dataDirectory: null, stop: async () => {} }
   }
   return { name: 'broker', start }
 }
@@ -47,10 +51,11 @@ export function leveret(settings: Settings): BrokerSource {
     const [port, adminPort] = await freePorts(2)
     const profile = settings.profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${settings.profile}`]
     const main = join(__dirname, '..', 'server', 'main.js')
-    const args = [...profile, ...NODE_FLAGS, main, 'start', '--data', join(folder, 'data')]
+    const args = [...profile, ...NODE_FLAGS, main, 'start', '--data', join(folder, 'data'), ...(settings.options ?? [])]
     const amqp = ['--host', '127.0.0.1', '--port', String(port)]
     const admin = ['--admin-host', '127.0.0.1', '--admin-port', String(adminPort)]
-    const { env, execPath: command } = process
+    const { execPath: command } = process
+    const env = { ...process.env, ...NODE_ENVIRONMENT }
     return launch({ folder, port, command, args: [...args, ...amqp, ...admin], env })
   }
   return { name: 'leveret', start }
@@ -58,6 +63,7 @@ export function leveret(settings: Settings): BrokerSource {
 
 /** Those that `npm start` and the leveret command give. */
 const NODE_FLAGS = ['--max-semi-space-size=1']
+const NODE_ENVIRONMENT = { MALLOC_MMAP_THRESHOLD_: '131072' }
 
 const rabbitmqServer = '/usr/lib/rabbitmq/bin/rabbitmq-server'
 
@@ -156,7 +162,7 @@ async function launch(how: Launch): Promise<RunningBroker> {
   try {
     const product = await firstConnection(url, child)
     const startMs = (nowUs() - startedUs) / 1000
-    return { url, pid: brokerPid(how, child), startMs, product, stop }
+    return { url, pid: brokerPid(how, child), startMs, product, dataDirectory: join(how.folder, 'data'), stop }
   } catch (error) {
     const output = readFileSync(logPath, 'utf8').trim().split('\n').slice(-10).join('\n')
     await stop()

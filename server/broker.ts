@@ -1,5 +1,6 @@
 // The composition root: builds a broker from a configuration, starts it and stops it. The one place that knows every part.
 // Used by the command line (cli/start.ts) and by programs that embed a broker (index.ts).
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StartupError } from '../storage/log-backend'
 import { MemoryBackend } from '../storage/memory-backend'
@@ -23,6 +24,9 @@ export interface StopOptions {
   /** Do not wait for clients to answer the close. */
   hurry?: boolean
 }
+
+/** In the data directory, for as long as a backup is made and fetched. */
+const BACKUP_FILE = 'leveret.db-backup'
 
 /** How long clients get to answer connection.close when the broker stops. */
 const STOP_GRACE_MS = 2000
@@ -57,13 +61,15 @@ export class Broker {
   }
 
   private static build(config: ResolvedConfig, logger: Logger, clock: Clock): Broker {
-    const backend = config.data === null ? new MemoryBackend() : new SqliteBackend(config.data)
+    const disk = config.data === null ? null : new SqliteBackend(config.data)
+    const backend = disk ?? new MemoryBackend()
     const identity = { version, nodeName: config.nodeName, clusterName: config.nodeName }
     const limits = {
       channelMax: config.channelMax,
       frameMax: config.frameMax,
       heartbeatSeconds: config.heartbeat,
       messageSizeMax: config.maxMessageSize,
+      transactionBytesMax: Math.floor(config.memoryLimit / 4),
       handshakeMs: config.handshakeTimeout,
       connectionsMax: config.maxConnections,
     }
@@ -81,6 +87,7 @@ export class Broker {
       now: () => clock.now(),
       after: (ms, callback) => clock.after(ms, callback),
       storage: () => backend.stats(),
+      backup: disk === null ? null : () => backUp(disk, join(config.data as string, BACKUP_FILE)),
       whenLoaded: (callback) => hub.whenLoaded(callback),
     })
     return new Broker(config, logger, hub, core, management, listeners)
@@ -161,6 +168,13 @@ export class Broker {
   get adminUrl(): string | null {
     return this.admin === null ? null : `http://${reachable(this.config.adminHost)}:${this.admin.port}`
   }
+}
+
+/** Whole, or not there. What an earlier process left is overwritten. */
+async function backUp(disk: SqliteBackend, file: string): Promise<string> {
+  await rm(file, { force: true })
+  await disk.backup(file)
+  return file
 }
 
 /** A listener on all interfaces is reached through loopback. */

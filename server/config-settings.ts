@@ -90,6 +90,12 @@ export const settings: { readonly [K in keyof SettingValues]: Setting<SettingVal
     standard: () => Math.max(16 * MIB, Math.floor(availableMemoryBytes() * 0.4)),
     standardText: '40% of what the machine or the container has',
   },
+  diskFreeLimit: {
+    name: 'disk-free-limit',
+    kind: size(0, 64 * TIB),
+    description: 'publishers are blocked while the disk with the data directory has less free space',
+    standard: () => 50_000_000,
+  },
   heartbeat: {
     name: 'heartbeat',
     kind: integer(0, 65_535),

@@ -31,6 +31,7 @@ describe('leveret start', () => {
       data: './data',
       host: '0.0.0.0',
       port: 5672,
+      diskFreeLimit: 50_000_000,
       adminHost: '0.0.0.0',
       adminPort: 15672,
       heartbeat: 60,

@@ -17,6 +17,7 @@ export interface ResolvedConfig {
   adminHost: string
   adminPort: number | null // null: no HTTP API
   memoryLimit: number // bytes
+  diskFreeLimit: number // bytes
   heartbeat: number // seconds, as the protocol negotiates it; 0: none
   frameMax: number // bytes
   channelMax: number

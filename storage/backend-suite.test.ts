@@ -135,6 +135,7 @@ describe.each(SUBJECTS)('log backend: $name', ({ make, again }) => {
   it('reports a clean shutdown once only', async () => {
     await backend.open()
     expect((await reopen(true)).cleanShutdown).toBe(true)
+    await backend.begin()
     expect((await reopen(false)).cleanShutdown).toBe(false)
     expect((await reopen(false)).cleanShutdown).toBe(false)
     expect((await reopen(true)).cleanShutdown).toBe(true)

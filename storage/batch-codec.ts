@@ -18,7 +18,8 @@ const SETTLE = 2
 const RETURNED = 3
 const DELIVERED = 4
 
-/** Called in the order of the records. `lengths` (length and body length, 8 bytes a message) is a view valid during the call. */
+/** Called in the order of the records. `queueIds` and `lengths` (length and body length, 8 bytes a
+ *  message) are valid during the call. */
 export interface RecordSink {
   onEnqueue(firstTicket: number, count: number, queueIds: readonly number[], lengths: DataView, lengthsAt: number): void
   onSettle(queueId: number, firstTicket: number, count: number): void
@@ -175,6 +176,9 @@ function readRecord(view: DataView, at: number, sink: RecordSink): number {
   return at + 18
 }
 
+/** Made once: a recovery reads millions of records. Nobody keeps it. */
+const queueIds: number[] = []
+
 function readEnqueue(view: DataView, at: number, sink: RecordSink): number {
   need(view, at, 16)
   const ticket = view.getFloat64(at, true)
@@ -183,8 +187,8 @@ function readEnqueue(view: DataView, at: number, sink: RecordSink): number {
   const lengthsAt = at + 16 + 4 * queues
   const end = lengthsAt + 8 * count
   if (end > view.byteLength) throw corrupt('enqueue record longer than its block')
-  const queueIds: number[] = []
-  for (let i = 0; i < queues; i++) queueIds.push(view.getUint32(at + 16 + 4 * i, true))
+  queueIds.length = queues
+  for (let i = 0; i < queues; i++) queueIds[i] = view.getUint32(at + 16 + 4 * i, true)
   sink.onEnqueue(ticket, count, queueIds, view, lengthsAt)
   return end
 }

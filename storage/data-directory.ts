@@ -6,14 +6,14 @@ import Database from 'better-sqlite3'
 import { StartupError } from './log-backend'
 import { APPLICATION_ID, SCHEMA_VERSION } from './schema'
 
-const DATABASE_FILE = 'leveret.db'
+export const DATABASE_FILE = 'leveret.db'
 const LOCK_FILE = 'leveret.lock'
 
 export interface DataDirectory {
   databasePath: string
   isNew: boolean // no database there yet
-  /** Lets another broker have it. Call after the database was closed. */
-  release(): void
+  /** Lets another broker have it. Call after the database was closed. `undo`: nothing was changed, and no trace is left. */
+  release(undo?: boolean): void
 }
 
 /** Takes the directory for this process, or throws StartupError. */
@@ -22,14 +22,19 @@ export function claimDataDirectory(directory: string): DataDirectory {
   const databasePath = path.join(directory, DATABASE_FILE)
   const lockPath = path.join(directory, LOCK_FILE)
   // Without a lock file nobody can be running here, so what is not ours is refused before even that file appears in it.
-  if (!fs.existsSync(lockPath)) inspectDatabase(databasePath)
+  const isLockNew = !fs.existsSync(lockPath)
+  if (isLockNew) inspectDatabase(databasePath)
   const lock = takeLock(lockPath)
+  const release = (undo = false) => {
+    if (undo && isLockNew) fs.rmSync(lockPath, { force: true })
+    lock.close()
+  }
   try {
     // Only now: closing a file drops all locks that this process holds on it (POSIX), so a second broker in one process
     // that read the header first would take the file lock away from the first broker.
-    return { databasePath, isNew: inspectDatabase(databasePath) === 'new', release: () => lock.close() }
+    return { databasePath, isNew: inspectDatabase(databasePath) === 'new', release }
   } catch (error) {
-    lock.close()
+    release(true)
     throw error
   }
 }
@@ -100,9 +105,10 @@ function inspectDatabase(file: string): 'new' | 'ours' {
   }
   const header = readHeader(file)
   if (header.toString('latin1', 0, 16) !== 'SQLite format 3\0') throw foreign(file, 'is not a SQLite database')
-  if (header.length < 100) throw damaged(file, 'the file ends within its header')
+  if (header.length < 100) throw damaged(file, `the file ends within its header, at byte ${header.length}`)
   const journalBytes = sizeOf(`${file}-journal`)
   checkOwner(file, header, journalBytes)
+  checkConstants(file, header)
   // With a log or journal beside it, a crash may have left the file shorter than its header says; SQLite mends that.
   if (walBytes === 0 && journalBytes === 0) checkLength(file, header)
   return 'ours'
@@ -118,27 +124,55 @@ function checkOwner(file: string, header: Buffer, journalBytes: number): void {
         `Nothing was changed. Run that version or a later one, or name another data directory.`,
     )
   }
-  if (version === 0 && journalBytes === 0) throw damaged(file, 'its format version is missing')
+  if (version === 0 && journalBytes === 0) throw damaged(file, 'at byte 60 the format version is missing')
+}
+
+/** Header fields that never change in a file of ours, and that SQLite would believe: with another text encoding all text
+ *  would read otherwise. */
+function checkConstants(file: string, header: Buffer): void {
+  const fields: [name: string, at: number, found: number, allowed: readonly number[]][] = [
+    ['page size', 16, header.readUInt16BE(16), [1, 512, 1024, 2048, 4096, 8192, 16384, 32768]],
+    ['write version', 18, header[18], [1, 2]],
+    ['read version', 19, header[19], [1, 2]],
+    ['space reserved in pages', 20, header[20], [0]],
+    ['largest fraction of a payload', 21, header[21], [64]],
+    ['smallest fraction of a payload', 22, header[22], [32]],
+    ['leaf fraction', 23, header[23], [32]],
+    ['schema format', 44, header.readUInt32BE(44), [4]],
+    ['text encoding', 56, header.readUInt32BE(56), [1]],
+  ]
+  for (const [name, at, found, allowed] of fields) {
+    if (!allowed.includes(found)) throw damaged(file, `at byte ${at} the ${name} is ${found}`)
+  }
 }
 
 function checkLength(file: string, header: Buffer): void {
   const pageSize = header.readUInt16BE(16) === 1 ? 65536 : header.readUInt16BE(16)
   const expected = header.readUInt32BE(28) * pageSize
   const actual = sizeOf(file)
-  if (actual < expected) throw damaged(file, `the file has ${actual} bytes and should have ${expected}`)
+  if (actual < expected) throw damaged(file, `the file ends at byte ${actual} and should have ${expected} bytes`)
 }
 
 const foreign = (file: string, what: string): StartupError =>
   new StartupError(
     'foreign',
-    `${file} ${what}, not one of Leveret. Nothing was changed. Move it away, or name another data directory.`,
+    `${file} ${what}, not one of Leveret. Nothing was changed. Move it away, or name another data directory. ` +
+      `If it was one of Leveret: restore it from a backup, or ${salvageAdvice(file)}.`,
   )
 
 export const damaged = (file: string, what: string): StartupError =>
   new StartupError(
     'damaged',
-    `${file} is damaged: ${what}. Nothing was changed. Restore the data directory from a backup, or name another one.`,
+    `${file} is damaged: ${what}. Nothing was changed. Restore the data directory from a backup, or ${salvageAdvice(file)}.`,
   )
+
+/** The command as it can be pasted. */
+export function salvageAdvice(file: string): string {
+  const directory = path.dirname(path.resolve(file))
+  return `copy what is readable to a new one: leveret salvage --data ${quote(directory)} --to ${quote(`${directory}-salvaged`)}`
+}
+
+const quote = (text: string): string => (/^[\w./+@:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
 
 /** 0 also when it is not there. */
 function sizeOf(file: string): number {

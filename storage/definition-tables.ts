@@ -1,6 +1,7 @@
 // Definitions as rows: one description per table, from which all its SQL is made. Used by sqlite-log inside its
 // transactions; decides nothing about what a definition means.
 import type { Database, Statement } from 'better-sqlite3'
+import { crc32 } from './crc'
 import {
   DEFINITION_DEPENDENTS,
   DEFINITION_KEYS,
@@ -92,10 +93,20 @@ const COLUMNS: Record<DefinitionKind, readonly Column[]> = {
   ],
 }
 
+/** Rows that go with one of another kind. */
+interface Dependent {
+  kind: DefinitionKind
+  get: Statement<Cell[], Record<string, Cell>>
+  remove: Statement<Cell[]>
+}
+
 export class DefinitionTables {
+  /** Of the checksums of all rows, so that none can change or vanish unnoticed. Known after readAll, kept by apply. */
+  sum = 0
   private readonly puts = {} as Record<DefinitionKind, Statement<Cell[]>>
   private readonly deletes = {} as Record<DefinitionKind, Statement<Cell[]>>
-  private readonly dependents = {} as Record<DefinitionKind, Statement<Cell[]>[]>
+  private readonly gets = {} as Record<DefinitionKind, Statement<Cell[], Record<string, Cell>>>
+  private readonly dependents = {} as Record<DefinitionKind, Dependent[]>
 
   constructor(private readonly db: Database) {
     for (const kind of DEFINITION_KINDS) {
@@ -105,27 +116,40 @@ export class DefinitionTables {
       this.puts[kind] = db.prepare(
         `INSERT OR REPLACE INTO ${kind} (${names}) VALUES (${columns.map(() => '?').join(', ')})`,
       )
-      this.deletes[kind] = db.prepare(
-        `DELETE FROM ${kind} WHERE ${key.map((field) => `${columnOf(kind, field).column} = ?`).join(' AND ')}`,
-      )
-      this.dependents[kind] = DEFINITION_DEPENDENTS[kind].map(([child, field]) =>
-        db.prepare(`DELETE FROM ${child} WHERE ${columnOf(child, field).column} = ?`),
-      )
+      const isIt = key.map((field) => `${columnOf(kind, field).column} = ?`).join(' AND ')
+      this.gets[kind] = db.prepare(`SELECT * FROM ${kind} WHERE ${isIt}`)
+      this.deletes[kind] = db.prepare(`DELETE FROM ${kind} WHERE ${isIt}`)
+      this.dependents[kind] = DEFINITION_DEPENDENTS[kind].map(([child, field]) => {
+        const column = columnOf(child, field).column
+        return {
+          kind: child,
+          get: db.prepare(`SELECT * FROM ${child} WHERE ${column} = ?`),
+          remove: db.prepare(`DELETE FROM ${child} WHERE ${column} = ?`),
+        }
+      })
     }
   }
 
-  /** Within the caller's transaction. */
+  /** Within the caller's transaction; should that fail, the caller puts `sum` back. */
   apply(change: DefinitionChange): void {
-    const columns = COLUMNS[change.kind]
-    const key = DEFINITION_KEYS[change.kind]
+    const { kind } = change
+    const fields = (change.op === 'put' ? change.record : change.key) as unknown as Row
+    const key = DEFINITION_KEYS[kind].map((field) => columnOf(kind, field).toCell(fields[field]))
+    this.subtract(kind, this.gets[kind].all(...key))
     if (change.op === 'put') {
-      const record = change.record as unknown as Row
-      this.puts[change.kind].run(...columns.map((column) => column.toCell(record[column.field])))
+      this.puts[kind].run(...COLUMNS[kind].map((column) => column.toCell(fields[column.field])))
+      this.sum = wrap(this.sum + checksum(kind, fields))
       return
     }
-    const values = key.map((field) => columnOf(change.kind, field).toCell((change.key as unknown as Row)[field]))
-    this.deletes[change.kind].run(...values)
-    for (const statement of this.dependents[change.kind]) statement.run(values[0])
+    this.deletes[kind].run(...key)
+    for (const dependent of this.dependents[kind]) {
+      this.subtract(dependent.kind, dependent.get.all(key[0]))
+      dependent.remove.run(key[0])
+    }
+  }
+
+  private subtract(kind: DefinitionKind, rows: Record<string, Cell>[]): void {
+    for (const row of rows) this.sum = wrap(this.sum - checksum(kind, toRecord(kind, row)))
   }
 
   readAll(): Definitions {
@@ -135,8 +159,26 @@ export class DefinitionTables {
         all[kind].push(toRecord(kind, row))
       }
     }
+    this.sum = sumOf(all as Definitions)
     return all as Definitions
   }
+}
+
+/** The same whatever the order, so that a change need not look at the other rows. */
+export function sumOf(definitions: Definitions): number {
+  let sum = 0
+  for (const kind of DEFINITION_KINDS) {
+    for (const record of definitions[kind]) sum = wrap(sum + checksum(kind, record as unknown as Row))
+  }
+  return sum
+}
+
+const wrap = (sum: number): number => sum >>> 0
+
+function checksum(kind: DefinitionKind, record: Row): number {
+  return crc32(
+    Buffer.from(JSON.stringify([kind, ...COLUMNS[kind].map((column) => column.toCell(record[column.field]))])),
+  )
 }
 
 function columnOf(kind: DefinitionKind, field: string): Column {
@@ -145,7 +187,8 @@ function columnOf(kind: DefinitionKind, field: string): Column {
   return column
 }
 
-function toRecord(kind: DefinitionKind, row: Record<string, Cell>): Row {
+/** A row as the record that it stands for. Throws where a cell is not what was written there. */
+export function toRecord(kind: DefinitionKind, row: Record<string, Cell>): Row {
   const record: Row = {}
   for (const column of COLUMNS[kind]) record[column.field] = column.fromCell(row[column.column])
   return record

@@ -22,6 +22,8 @@ export class FaultyBackend implements LogBackend {
   faultOf: (commitNumber: number, unit: CommitUnit) => Fault | undefined = () => undefined
   /** Likewise for reads. */
   readFaultOf: (position: LogPosition) => StorageErrorKind | undefined = () => undefined
+  /** Does a commit or a read: at once, or when the test likes. */
+  perform: <T>(what: 'commit' | 'read', work: () => Promise<T>) => Promise<T> = (_, work) => work()
   commits = 0
   private gate: Promise<void> | undefined
   private openGate: () => void = () => {}
@@ -54,20 +56,26 @@ export class FaultyBackend implements LogBackend {
     return this.inner.open()
   }
 
+  begin(): Promise<void> {
+    return this.inner.begin()
+  }
+
   async commit(unit: CommitUnit): Promise<LogPosition> {
     const fault = this.faultOf(++this.commits, unit)
     const life = this.lives
     if (this.gate !== undefined) await this.gate
     if (life !== this.lives) return NEVER
-    if (fault === undefined) return this.inThisLife(this.inner.commit(unit))
-    if (fault.stored) await this.inner.commit(unit)
-    throw new StorageError(fault.kind, `injected: ${fault.kind}`)
+    return this.inThisLife(this.perform('commit', () => this.commitNow(unit, fault)))
   }
 
   async read(position: LogPosition): Promise<LogEntry> {
     const kind = this.readFaultOf(position)
-    if (kind !== undefined) throw new StorageError(kind, `injected: ${kind}`)
-    return this.inThisLife(this.inner.read(position))
+    return this.inThisLife(
+      this.perform('read', async () => {
+        if (kind !== undefined) throw new StorageError(kind, `injected: ${kind}`)
+        return this.inner.read(position)
+      }),
+    )
   }
 
   replay(onEntry: (position: LogPosition, records: Uint8Array, payloadLength: number) => void): Promise<void> {
@@ -88,6 +96,12 @@ export class FaultyBackend implements LogBackend {
 
   close(clean: boolean): Promise<void> {
     return this.inner.close(clean)
+  }
+
+  private async commitNow(unit: CommitUnit, fault: Fault | undefined): Promise<LogPosition> {
+    if (fault === undefined) return this.inner.commit(unit)
+    if (fault.stored) await this.inner.commit(unit)
+    throw new StorageError(fault.kind, `injected: ${fault.kind}`)
   }
 
   private async inThisLife<T>(result: Promise<T>): Promise<T> {

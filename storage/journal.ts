@@ -224,6 +224,12 @@ export class Journal {
     if (this.error !== null) throw this.error
   }
 
+  /** Gives the log back what it need not keep: after each commit, and after recovery, since the next commit may be far off. */
+  trim(): void {
+    const before = this.rows.trimmable()
+    if (before !== 0) this.backend.trim(before).catch(() => {})
+  }
+
   private nextOutcome(): Promise<void> {
     return new Promise((resolve) => this.idleWaiters.push(resolve))
   }
@@ -390,8 +396,7 @@ export class Journal {
     this.definitionsInFlight = false
     this.error = null
     this.finish(batch)
-    const before = this.rows.trimmable()
-    if (before !== 0 && !this.closing) this.backend.trim(before).catch(() => {})
+    if (!this.closing) this.trim()
     if (this.rows.wantsCopy() && !this.closing) this.rows.copyFront(this.backend, () => this.touch())
     this.events.requestTurn()
   }

@@ -40,6 +40,10 @@ export interface LogBackend {
    *  there cannot or must not be used. */
   open(): Promise<Opened>
 
+  /** Replay is over: from here on what is there may be changed. Until then nothing on disk was, so that a start which
+   *  fails in replay leaves everything as it found it. Rejects with StartupError. The first commit implies it. */
+  begin(): Promise<void>
+
   /** All of it durable, or none. Resolves with the position of the first entry (the others follow on consecutively), or
    *  with the last position when there is none. At most one commit in flight: gather the next unit meanwhile.
    *  Array buffers that an array covers whole are transferred, hence detached by the call; others are copied. Treat all as given away.
@@ -49,7 +53,8 @@ export interface LogBackend {
   commit(unit: CommitUnit): Promise<LogPosition>
 
   /** Every entry in order: its records, and the length of its payload. Streams in bounded memory. Call after open() and
-   *  before the first commit. `records` may be kept. Rejects with what `onEntry` throws. */
+   *  before the first commit. `records` may be kept. Rejects with what `onEntry` throws; for
+   *  damage, found here or there (StorageError `corrupt`), with a StartupError that names the place. */
   replay(onEntry: (position: LogPosition, records: Uint8Array, payloadLength: number) => void): Promise<void>
 
   /** An entry with its payload, checksum verified: `corrupt` if that fails, `missing` if it is not there. Any number may be in flight. */

@@ -57,6 +57,8 @@ export class MemoryBackend implements LogBackend {
     return unit.entries.length > 0 ? first : this.lastPosition
   }
 
+  async begin(): Promise<void> {}
+
   async replay(onEntry: (position: LogPosition, records: Uint8Array, payloadLength: number) => void): Promise<void> {
     this.checkOpen()
     for (const [position, { records, payload }] of this.entries) onEntry(position, records, payload.length)

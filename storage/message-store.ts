@@ -40,10 +40,12 @@ const BODY_FRAME = 3
 /** Idle slabs kept for reuse. */
 const POOL_SLABS_MAX = 64
 const NO_OFFSETS = new Uint32Array(0)
-const PAGE_OUT_STEP_BYTES = 4 * SLAB_BYTES
+const PAGE_OUT_STEP_SLABS = 4
 
 export class MessageStore {
   readonly segments = new Map<number, Segment>()
+  /** Of a usual slab. A test may lower it before the first message. */
+  slabSize = SLAB_BYTES
   /** Bytes of slabs held, the pool not counted. */
   slabBytes = 0
   private current: Segment
@@ -64,7 +66,7 @@ export class MessageStore {
     readonly spill: SpillFile | null = null,
     private readonly events: StoreEvents = { onMark() {}, onRoom() {} },
   ) {
-    this.current = this.open(SLAB_BYTES)
+    this.current = this.open(this.slabSize)
     this.hot = this.current
   }
 
@@ -72,7 +74,7 @@ export class MessageStore {
   startAfter(segmentNumber: number): void {
     if (this.current.live === 0) this.drop(this.current)
     this.nextSegment = Math.max(this.nextSegment, segmentNumber + 1)
-    this.current = this.open(SLAB_BYTES)
+    this.current = this.open(this.slabSize)
     this.hot = this.current
   }
 
@@ -185,7 +187,7 @@ export class MessageStore {
     if (slab === null || segment.loading) return
     segment.slab = null
     this.slabBytes -= slab.length
-    if (slab.length === SLAB_BYTES && this.pool.length < POOL_SLABS_MAX) this.pool.push(slab)
+    if (slab.length === this.slabSize && this.pool.length < POOL_SLABS_MAX) this.pool.push(slab)
   }
 
   private freeSpill(segment: Segment): void {
@@ -198,7 +200,7 @@ export class MessageStore {
   pageOutTo(bytes: number): void {
     this.spillTarget = bytes
     // Looking through all of it again pays only when there is something new.
-    if (this.slabBytes - this.slabBytesSeen >= PAGE_OUT_STEP_BYTES || this.slabBytesSeen <= bytes) {
+    if (this.slabBytes - this.slabBytesSeen >= PAGE_OUT_STEP_SLABS * this.slabSize || this.slabBytesSeen <= bytes) {
       for (let i = this.resident.length - 1; i >= 0 && this.slabBytes > bytes; i--) {
         if (this.resident[i].isPageable) this.pageOut(this.resident[i])
       }
@@ -258,7 +260,7 @@ export class MessageStore {
   }
 
   takeSlab(bytes: number): Buffer {
-    if (bytes <= SLAB_BYTES) return this.pool.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES)
+    if (bytes <= this.slabSize) return this.pool.pop() ?? Buffer.allocUnsafeSlow(this.slabSize)
     return Buffer.allocUnsafeSlow(bytes)
   }
 

@@ -91,6 +91,42 @@ describe('a queue that is gone', () => {
   })
 })
 
+describe('a message that was copied forward', () => {
+  it('for a queue that is gone since is not live, though each queue that is left had settled it before', async () => {
+    const rig = await JournalRig.start(1, 2, 3)
+    rig.backend.trim = () => Promise.resolve() // a crash may undo it
+    Object.assign(rig.journal.rows.limits, { logBytesMin: 0, rowsMin: 0 })
+    const shared = rig.publish('shared', [1, 2, 3])
+    const others = [1, 2, 3, 4].map(() => rig.publish('other', [1]))
+    await rig.turn()
+    rig.settle(shared, 1, 2)
+    for (const ticket of others) rig.settle(ticket, 1)
+    await rig.turn()
+    await rig.turn()
+    expect(await rig.entriesInLog()).toBe(3) // messages, settlements, copy
+    rig.knownQueues.delete(3)
+    expect((await rig.crash()).messages).toBe(0)
+  })
+
+  it('stands in doubt no more than before: what others settled later is settled', async () => {
+    const rig = await JournalRig.start(1, 2, 3)
+    rig.backend.trim = () => Promise.resolve()
+    Object.assign(rig.journal.rows.limits, { logBytesMin: 0, rowsMin: 0 })
+    const shared = rig.publish('shared', [1, 2, 3])
+    const others = [1, 2, 3, 4].map(() => rig.publish('other', [1]))
+    await rig.turn()
+    rig.settle(shared, 1)
+    for (const ticket of others) rig.settle(ticket, 1)
+    await rig.turn()
+    await rig.turn()
+    rig.settle(shared, 3)
+    await rig.turn()
+    expect((await rig.crash()).messages).toBe(1)
+    expect(rig.recovered.queues.get(2)?.tickets).toEqual([shared])
+    expect(rig.recovered.queues.has(3)).toBe(false)
+  })
+})
+
 describe('settles', () => {
   it('written twice count once', async () => {
     const rig = await JournalRig.start(1, 2)

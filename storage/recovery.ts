@@ -6,7 +6,7 @@
 // ignored. Records of queues without a definition (deleted; or declared but never confirmed): ignored, settles too, since
 // other queues may hold the same message.
 import { type RecordSink, readRecords } from './batch-codec'
-import type { LogBackend } from './log-backend'
+import { type LogBackend, StorageError } from './log-backend'
 import type { LogRows } from './log-rows'
 import type { MessageStore, Ticket } from './message-store'
 import { type LogRow, SEGMENT_TICKETS, type Segment } from './segment'
@@ -35,7 +35,12 @@ export async function recover(
   onMessage: OnRecovered,
 ): Promise<Recovered> {
   const replay = new Replay(store, knownQueues)
+  let last = 0
   await backend.replay((position, records, payloadLength) => {
+    // The journal forgets from the front only.
+    if (last !== 0 && position !== last + 1)
+      throw new StorageError('corrupt', `entry ${last + 1} should stand before it`)
+    last = position
     replay.startRow(position, records.length + payloadLength)
     readRecords(records, replay)
     replay.endRow(rows)
@@ -103,7 +108,10 @@ class Replay implements RecordSink {
     this.row.total++
     while (index >= segment.capacity) segment.grow()
     segment.count = Math.max(segment.count, index + 1)
-    if (segment.refs[index] === 0) segment.refs[index] = references
+    if (segment.refs[index] !== 0) return
+    // New; or copied forward for a deleted queue after the others had settled, which the copy says again.
+    segment.forgetSettled(index)
+    segment.refs[index] = references
   }
 
   onSettle(queueId: number, first: Ticket, count: number): void {
@@ -172,8 +180,7 @@ class Teller implements RecordSink {
   ) {}
 
   onEnqueue(first: Ticket, count: number, queueIds: readonly number[], lengths: DataView, lengthsAt: number): void {
-    const known = queueIds.filter((id) => this.knownQueues.has(id))
-    for (let i = 0; i < count; i++) this.tell(first + i, lengths.getUint32(lengthsAt + 8 * i + 4, true), known)
+    for (let i = 0; i < count; i++) this.tell(first + i, lengths.getUint32(lengthsAt + 8 * i + 4, true), queueIds)
   }
 
   private tell(ticket: Ticket, bodyLength: number, queueIds: readonly number[]): void {
@@ -183,7 +190,9 @@ class Teller implements RecordSink {
     const row = segment.rowOf(index)
     if (row === null || row.position !== this.position) return
     this.rows.addLive(row)
-    for (const id of queueIds) if (!segment.isSettledBy(id, index)) this.onMessage(id, ticket, bodyLength)
+    for (const id of queueIds) {
+      if (this.knownQueues.has(id) && !segment.isSettledBy(id, index)) this.onMessage(id, ticket, bodyLength)
+    }
   }
 
   onSettle(): void {}

@@ -7,6 +7,7 @@ export interface Sample {
   routingKey?: string
   body?: string | Buffer
   persistent?: boolean
+  messageId?: string
 }
 
 export function sampleMessage({
@@ -14,13 +15,14 @@ export function sampleMessage({
   routingKey = '',
   body = '',
   persistent = true,
+  messageId,
 }: Sample): IncomingMessage {
   const namesBuf = Buffer.concat([shortstr(exchange), shortstr(routingKey)])
   const bodyBuf = typeof body === 'string' ? Buffer.from(body) : body
   const head = Buffer.alloc(12)
   head.writeUInt16BE(60, 0)
   head.writeUInt32BE(bodyBuf.length, 8)
-  const headerBuf = Buffer.concat([head, encodeProperties({ deliveryMode: persistent ? 2 : 1 })])
+  const headerBuf = Buffer.concat([head, encodeProperties({ deliveryMode: persistent ? 2 : 1, messageId })])
   return {
     namesBuf,
     namesStart: 0,

@@ -65,6 +65,8 @@ export class Segment {
   spill: SpillPlace | null = null
   /** Its bytes are under way, to memory or to the spill file. */
   loading = false
+  /** Its bytes could not be read, and the log was told. */
+  isUnreadable = false
   /** The consumers come near: read what follows. See Journal.readAhead. */
   isReadAheadMark = false
   /** Instead of `refs` and `logRefs`, which are empty then. Call expand() before touching those. */
@@ -79,7 +81,7 @@ export class Segment {
     capacity = 64,
   ) {
     this.slab = slab
-    this.offsets = new Uint32Array(capacity + 1)
+    this.offsets = slab === null ? NONE : new Uint32Array(capacity + 1)
     this.refs = new Uint32Array(capacity)
   }
 
@@ -97,9 +99,7 @@ export class Segment {
   }
 
   resize(capacity: number): void {
-    const offsets = new Uint32Array(capacity + 1)
-    offsets.set(this.offsets.subarray(0, Math.min(this.offsets.length, capacity + 1)))
-    this.offsets = offsets
+    if (this.slab !== null) this.offsets = resized(this.offsets, capacity + 1)
     this.refs = resized(this.refs, capacity)
     if (this.logRefs !== null) this.logRefs = resized(this.logRefs, capacity)
   }
@@ -167,6 +167,12 @@ export class Segment {
       this.settledBy.set(queueId, bits)
     }
     bits[index >> 3] |= 1 << (index & 7)
+  }
+
+  /** Recovery finds the message again, whole, with what was settled by then behind it. */
+  forgetSettled(index: number): void {
+    if (this.settledBy === null) return
+    for (const bits of this.settledBy.values()) if (index >> 3 < bits.length) bits[index >> 3] &= ~(1 << (index & 7))
   }
 
   isSettledBy(queueId: number, index: number): boolean {

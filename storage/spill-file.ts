@@ -9,6 +9,10 @@ const WRITES_MAX = 4
 /** After a write failed, the next try. */
 const RETRY_MS = 1000
 
+interface Retry {
+  cancel(): void
+}
+
 export class SpillFile {
   /** Stretches in use, in bytes. */
   usedBytes = 0
@@ -19,13 +23,17 @@ export class SpillFile {
   private readonly freed = new Map<number, number[]>() // by length in blocks: first blocks
   private writes = 0
   private shrinking: Promise<void> | undefined
-  private retry: NodeJS.Timeout | null = null
+  private retry: Retry | null = null
+  private isClosed = false
 
   /** `path` is created when first needed; what another process left there is overwritten. */
-  constructor(private readonly path: string) {}
+  constructor(
+    private readonly path: string,
+    private readonly after: (ms: number, callback: () => void) => Retry = afterWallTime,
+  ) {}
 
   get hasRoom(): boolean {
-    return this.writes < WRITES_MAX && this.retry === null
+    return this.writes < WRITES_MAX && this.retry === null && !this.isClosed
   }
 
   /** Writes the parts one behind the other. Rejects with the file system's error; nothing is taken up then. */
@@ -60,7 +68,8 @@ export class SpillFile {
   }
 
   async close(): Promise<void> {
-    if (this.retry !== null) clearTimeout(this.retry)
+    this.isClosed = true
+    this.retry?.cancel()
     await (await this.file?.catch(() => null))?.close()
   }
 
@@ -74,7 +83,8 @@ export class SpillFile {
     return { firstBlock, blocks }
   }
 
-  private async transfer(place: SpillPlace, parts: Uint8Array[], way: 'read' | 'write'): Promise<void> {
+  protected async transfer(place: SpillPlace, parts: Uint8Array[], way: 'read' | 'write'): Promise<void> {
+    if (this.isClosed) throw new Error('the spill file is closed')
     this.file ??= this.create()
     const file = await this.file
     await this.shrinking
@@ -113,8 +123,13 @@ export class SpillFile {
 
   private pause(error: Error): void {
     this.error = error
-    this.retry ??= setTimeout(() => {
+    this.retry ??= this.after(RETRY_MS, () => {
       this.retry = null
-    }, RETRY_MS).unref()
+    })
   }
+}
+
+function afterWallTime(ms: number, callback: () => void): Retry {
+  const timer = setTimeout(callback, ms).unref()
+  return { cancel: () => clearTimeout(timer) }
 }

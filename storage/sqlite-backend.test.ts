@@ -138,7 +138,10 @@ describe('the SQLite log', () => {
     db.close()
     await open()
     await expect(backend.read(1)).rejects.toMatchObject({ kind: 'corrupt', message: expect.stringMatching(/entry 1 /) })
-    await expect(backend.replay(() => {})).rejects.toMatchObject({ kind: 'corrupt' })
+    await expect(backend.replay(() => {})).rejects.toMatchObject({
+      reason: 'damaged',
+      message: expect.stringMatching(/leveret\.db is damaged: log entry 2: fails its checksum.*leveret salvage --data/),
+    })
   })
 
   // A file size limit makes write() fail as a broken disk would; prlimit lifts it from outside.

@@ -2,6 +2,7 @@
 // thread; this turns calls into messages and answers into promises. Made by server/broker.
 import * as path from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { DATABASE_FILE, damaged } from './data-directory'
 import {
   type CommitUnit,
   type LogBackend,
@@ -44,6 +45,10 @@ export class SqliteBackend implements LogBackend {
     }
   }
 
+  begin(): Promise<void> {
+    return this.request({ call: 'begin' }) as Promise<void>
+  }
+
   commit(unit: CommitUnit): Promise<LogPosition> {
     const entries = unit.entries.map(({ records, payload }) => ({
       records: compact(records),
@@ -63,9 +68,20 @@ export class SqliteBackend implements LogBackend {
       const next = this.replayGroup(group.positions[group.positions.length - 1])
       next.catch(() => {}) // awaited below, unless onEntry throws first
       const { positions, records, payloadLengths } = group
-      for (let i = 0; i < positions.length; i++) onEntry(positions[i], records[i], payloadLengths[i])
+      for (let i = 0; i < positions.length; i++) {
+        try {
+          onEntry(positions[i], records[i], payloadLengths[i])
+        } catch (error) {
+          throw this.located(error, positions[i])
+        }
+      }
       group = await next
     }
+  }
+
+  private located(error: unknown, position: LogPosition): unknown {
+    if (!(error instanceof StorageError && error.kind === 'corrupt')) return error
+    return damaged(path.join(path.resolve(this.directory), DATABASE_FILE), `log entry ${position}: ${error.message}`)
   }
 
   private replayGroup(after: LogPosition): Promise<ReplayGroup> {
@@ -82,6 +98,12 @@ export class SqliteBackend implements LogBackend {
 
   remove(positions: readonly LogPosition[]): Promise<void> {
     return this.request({ call: 'remove', positions }) as Promise<void>
+  }
+
+  /** Copies the database to a new file while everything goes on: all that was committed before the call is in it, and some of
+   *  what came since. The copy is no part of the contract: other backends have their own ways. */
+  backup(file: string): Promise<void> {
+    return this.request({ call: 'backup', file: path.resolve(file) }) as Promise<void>
   }
 
   stats(): Promise<StorageStats> {

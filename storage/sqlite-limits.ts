@@ -9,13 +9,15 @@ export interface SqliteLimits {
   cacheBytes: number
   /** Without a call for this long the worker does housekeeping at its leisure. */
   idleMs: number
-  /** Entries deleted per slice, while no commit waits longer than that takes. */
+  /** How long a slice of deleting or giving back is to take: a commit may have to wait for one. */
+  sliceMs: number
+  /** Entries deleted in the first slice; later ones hold what fits into `sliceMs`. */
   removalsPerSlice: number
-  /** Under load, one slice for so many entries committed; below removalsPerSlice, so that removal outruns load. */
+  /** Under load, at least one slice for so many entries committed; each deletes twice as many or more, so that removal outruns load. */
   commitsPerSlice: number
-  /** Free pages kept in the file for reuse; what is over goes back to the file system when idle. */
+  /** Free pages kept in the file for reuse; what is over goes back to the file system. */
   freeBytesKept: number
-  /** Given back per slice. */
+  /** Given back in the first slice. */
   vacuumBytesPerSlice: number
   /** The database file grows no further: commits fail as `full`. */
   fileBytesMax: number
@@ -28,6 +30,7 @@ export const DEFAULT_SQLITE_LIMITS: SqliteLimits = {
   walBytesMax: 64 * MiB,
   cacheBytes: 4 * MiB,
   idleMs: 20,
+  sliceMs: 5,
   removalsPerSlice: 64,
   commitsPerSlice: 16,
   freeBytesKept: 64 * MiB,

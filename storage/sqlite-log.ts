@@ -5,8 +5,9 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import Database from 'better-sqlite3'
 import { crc32 } from './crc'
-import { claimDataDirectory, type DataDirectory, damaged, lockedError } from './data-directory'
-import { DefinitionTables } from './definition-tables'
+import { claimDataDirectory, type DataDirectory, damaged, lockedError, salvageAdvice } from './data-directory'
+import { DatabaseLook, locateDamage, logBounds, readOpened } from './database-look'
+import { DefinitionTables, sumOf } from './definition-tables'
 import {
   type CommitUnit,
   checkSizes,
@@ -23,6 +24,8 @@ import type { SqliteLimits } from './sqlite-limits'
 import type { ReplayGroup } from './sqlite-protocol'
 import { SqliteUpkeep } from './sqlite-upkeep'
 
+/** Copied between two requests. */
+const BACKUP_PAGES = 64
 /** Stored bytes in one group of a replay; a single larger row travels alone. */
 const REPLAY_GROUP_BYTES = 1024 * 1024
 
@@ -31,6 +34,8 @@ type ReplayRow = [id: number, recordsCrc: number, records: Buffer, payloadLength
 
 export class SqliteLog {
   private place!: DataDirectory
+  /** While it is there nothing was changed, and `db` is its connection. */
+  private look: DatabaseLook | null = null
   private db!: Database.Database
   private sql!: ReturnType<typeof prepareStatements>
   private tables!: DefinitionTables
@@ -46,58 +51,91 @@ export class SqliteLog {
 
   open(): Opened {
     this.place = claimDataDirectory(this.directory)
+    const { isNew, databasePath } = this.place
     try {
-      if (this.place.isNew) createDatabase(this.place.databasePath)
-      this.connect()
+      if (isNew) createDatabase(databasePath)
+      // A rollback journal is left of an interrupted migration, and must be played back before anything can be read.
+      else if (!fs.existsSync(`${databasePath}-journal`)) return this.lookAt(databasePath)
       return this.takeOver()
     } catch (error) {
-      this.letGo()
-      throw this.toStartupError(error)
+      throw this.refuse(error)
+    }
+  }
+
+  private lookAt(databasePath: string): Opened {
+    this.look = new DatabaseLook(databasePath, this.limits.cacheBytes)
+    this.db = this.look.db
+    if (this.look.needsMigration()) return this.takeOver()
+    this.sql = prepareStatements(this.db)
+    this.found = this.look.read()
+    return this.found
+  }
+  private found: Opened | null = null
+
+  /** Nothing speaks against going on with what is there. */
+  begin(): void {
+    if (this.look === null) return
+    try {
+      this.takeOver()
+    } catch (error) {
+      throw this.refuse(error)
     }
   }
 
   /** Position of the first entry, or the last position when there is none. */
   commit(unit: CommitUnit): LogPosition {
     checkSizes(unit)
+    this.begin()
     this.guarded(() => {
       if (this.isSuspect) this.reconnect()
       if (this.upkeep.walBytes() > this.limits.walBytesMax) this.upkeep.checkpoint()
     })
     const first = this.lastPosition + 1
     let nextQueueId = this.nextQueueId
-    this.transact(() => {
-      for (const change of unit.definitions) {
-        this.tables.apply(change)
-        if (change.kind === 'queue' && change.op === 'put') nextQueueId = Math.max(nextQueueId, change.record.id + 1)
-      }
-      if (nextQueueId !== this.nextQueueId) this.sql.setMeta.run('next_queue_id', nextQueueId)
-      unit.entries.forEach(({ records, payload }, i) => {
-        this.sql.insert.run(first + i, crc32(records), crc32(payload), records, payload)
+    const { sum } = this.tables
+    try {
+      this.transact(() => {
+        for (const change of unit.definitions) {
+          this.tables.apply(change)
+          if (change.kind === 'queue' && change.op === 'put') nextQueueId = Math.max(nextQueueId, change.record.id + 1)
+        }
+        if (this.tables.sum !== sum) this.sql.setMeta.run('definitions_sum', this.tables.sum)
+        if (nextQueueId !== this.nextQueueId) this.sql.setMeta.run('next_queue_id', nextQueueId)
+        unit.entries.forEach(({ records, payload }, i) => {
+          this.sql.insert.run(first + i, crc32(records), crc32(payload), records, payload)
+        })
       })
-    })
+    } catch (error) {
+      this.tables.sum = sum
+      throw error
+    }
     this.nextQueueId = nextQueueId
     this.lastPosition += unit.entries.length
     this.upkeep.onCommitted(unit.entries.length)
     return unit.entries.length > 0 ? first : this.lastPosition
   }
 
-  /** The next rows after `after`, about REPLAY_GROUP_BYTES of records; none means the end. */
+  /** The next rows after `after`, about REPLAY_GROUP_BYTES of records; none means the end. Throws StartupError for damage. */
   replayGroup(after: LogPosition): ReplayGroup {
-    return this.guarded(() => {
-      const rows: ReplayRow[] = []
+    const rows: ReplayRow[] = []
+    try {
       let bytes = 0
       for (const row of this.sql.replay.iterate(after) as IterableIterator<ReplayRow>) {
-        if (crc32(row[2]) !== row[1]) throw this.checksumError(row[0])
+        if (crc32(row[2]) !== row[1]) throw this.damagedEntry(row[0], 'fails its checksum')
         rows.push(row)
         bytes += row[2].length
         if (bytes >= REPLAY_GROUP_BYTES) break
       }
-      return {
-        positions: Float64Array.from(rows, (row) => row[0]),
-        payloadLengths: Float64Array.from(rows, (row) => row[3]),
-        records: rows.map((row) => row[2]),
-      }
-    })
+    } catch (error) {
+      throw isDamage(error)
+        ? this.damagedEntry((rows.at(-1)?.[0] ?? after) + 1, (error as Error).message)
+        : toStorageError(error)
+    }
+    return {
+      positions: Float64Array.from(rows, (row) => row[0]),
+      payloadLengths: Float64Array.from(rows, (row) => row[3]),
+      records: rows.map((row) => row[2]),
+    }
   }
 
   read(position: LogPosition): LogEntry {
@@ -105,27 +143,42 @@ export class SqliteLog {
       const row = this.sql.read.get(position) as EntryRow | undefined
       if (row === undefined) throw new StorageError('missing', `there is no log entry ${position}`)
       const [, recordsCrc, payloadCrc, records, payload] = row
-      if (crc32(records) !== recordsCrc || crc32(payload) !== payloadCrc) throw this.checksumError(position)
+      if (crc32(records) !== recordsCrc) throw this.corrupt(position, 'fails its checksum')
+      if (crc32(payload) !== payloadCrc) throw this.corrupt(position, 'holds message bytes that fail their checksum')
       return { records, payload }
-    })
+    }, position)
   }
 
   trim(before: LogPosition): void {
+    this.begin()
     // Now, not when it is done: what is committed in between is not meant.
     this.upkeep.trim(Math.min(before, this.lastPosition + 1))
   }
 
   remove(positions: readonly LogPosition[]): void {
+    this.begin()
     this.upkeep.remove(positions.filter((position) => position <= this.lastPosition))
   }
 
   /** One slice of deferred work. False: nothing more to do until the next call from outside, or the next idle spell. */
   housekeep(isIdle: boolean): boolean {
     try {
-      return !this.isSuspect && this.upkeep.slice(isIdle, this.lastPosition)
+      return this.look === null && !this.isSuspect && this.upkeep.slice(isIdle, this.lastPosition)
     } catch (error) {
       this.noteFailure(error)
       return false // full or failing; commits will say so, and each idle spell tries again
+    }
+  }
+
+  /** SQLite's own backup, a slice of pages at a time with other requests in between. It runs on the one connection we have,
+   *  so it notices what that writes to pages already copied, and need not begin anew. */
+  async backup(file: string): Promise<void> {
+    this.begin()
+    try {
+      await this.db.backup(file, { progress: () => BACKUP_PAGES })
+    } catch (error) {
+      for (const suffix of ['', '-journal']) fs.rmSync(file + suffix, { force: true })
+      throw toStorageError(error)
     }
   }
 
@@ -135,7 +188,7 @@ export class SqliteLog {
       return {
         fileBytes: fs.statSync(this.place.databasePath).size,
         walBytes: fs.statSync(`${this.place.databasePath}-wal`, { throwIfNoEntry: false })?.size ?? 0,
-        entries: this.upkeep.entries,
+        entries: this.look === null ? this.upkeep.entries : (this.sql.count.get() as [number])[0],
         freeBytes: disk.bavail * disk.bsize,
       }
     })
@@ -143,11 +196,16 @@ export class SqliteLog {
 
   close(clean: boolean): void {
     try {
+      if (clean) this.begin()
       this.guarded(() => {
+        if (this.look !== null) return
         if (this.isSuspect) this.reconnect()
         if (!clean) return
         this.upkeep.finish(this.lastPosition)
-        this.transact(() => this.sql.setMeta.run('clean_shutdown', 1))
+        this.transact(() => {
+          this.sql.setMeta.run('clean_shutdown', 1)
+          this.sql.setMeta.run('log_at_stop', logBounds(this.db))
+        })
         this.upkeep.checkpoint('TRUNCATE')
       })
     } finally {
@@ -174,32 +232,38 @@ export class SqliteLog {
     // The header must tell the truth about the version, for it is what an older Leveret looks at.
     if (wasMigrated) db.pragma('wal_checkpoint(TRUNCATE)')
     this.sql = prepareStatements(db)
+    const sum = this.tables?.sum ?? 0
     this.tables = new DefinitionTables(db)
+    this.tables.sum = sum
   }
 
-  /** Reads what is there, and durably notes that it is in use. */
+  /** Opens the connection that writes, and durably notes that the file is in use. */
   private takeOver(): Opened {
-    const meta = new Map(this.sql.getMeta.all() as [string, string | number][])
-    const lastEntry = (this.sql.lastPosition.get() as [number | null])[0] ?? 0
-    this.lastPosition = Math.max(lastEntry, Number(meta.get('last_position') ?? 0))
-    this.nextQueueId = Number(meta.get('next_queue_id') ?? 1)
-    const identity = String(meta.get('identity') ?? randomUUID())
-    const cleanShutdown = meta.get('clean_shutdown') !== 0
+    this.look?.close()
+    this.look = null
+    this.connect()
+    const opened = this.found ?? readOpened(this.db, this.place.databasePath)
+    this.found = null
+    this.lastPosition = opened.lastPosition
+    this.nextQueueId = opened.nextQueueId
+    this.tables.sum = sumOf(opened.definitions)
+    const identity = opened.identity || randomUUID()
     this.transact(() => {
-      if (!meta.has('identity')) this.sql.setMeta.run('identity', identity)
-      if (cleanShutdown) this.sql.setMeta.run('clean_shutdown', 0)
+      if (identity !== opened.identity) this.sql.setMeta.run('identity', identity)
+      if (opened.cleanShutdown) this.sql.setMeta.run('clean_shutdown', 0)
+      this.sql.setMeta.run('definitions_sum', this.tables.sum)
     })
-    const entries = (this.sql.count.get() as [number])[0]
-    this.upkeep = new SqliteUpkeep(this.db, this.limits, entries)
-    const definitions = this.tables.readAll()
-    return { identity, definitions, lastPosition: this.lastPosition, nextQueueId: this.nextQueueId, cleanShutdown }
+    this.upkeep = new SqliteUpkeep(this.db, this.limits, (this.sql.count.get() as [number])[0])
+    return { ...opened, identity }
   }
 
   private letGo(): void {
+    const isUnchanged = this.look !== null
     try {
-      this.db?.close()
+      if (this.look !== null) this.look.close()
+      else this.db?.close()
     } finally {
-      this.place.release()
+      this.place.release(isUnchanged)
     }
   }
 
@@ -226,10 +290,14 @@ export class SqliteLog {
     }
   }
 
-  private guarded<T>(work: () => T): T {
+  /** `position`: of the entry that is read. A damaged one says nothing against the connection. */
+  private guarded<T>(work: () => T, position?: LogPosition): T {
     try {
       return work()
     } catch (error) {
+      if (position !== undefined && isDamage(error)) {
+        throw this.corrupt(position, `cannot be read: ${(error as Error).message}`)
+      }
       this.noteFailure(error)
       throw toStorageError(error)
     }
@@ -254,31 +322,52 @@ export class SqliteLog {
     this.isSuspect = false
   }
 
-  private checksumError(position: LogPosition): StorageError {
-    return new StorageError('corrupt', `log entry ${position} in ${this.place.databasePath} fails its checksum`)
+  /** For a broker that runs. */
+  private corrupt(position: LogPosition, what: string): StorageError {
+    const file = this.place.databasePath
+    return new StorageError(
+      'corrupt',
+      `log entry ${position} in ${file} ${what}. Stop the broker, then ${salvageAdvice(file)}`,
+    )
+  }
+
+  /** For one that starts. */
+  private damagedEntry(position: LogPosition, what: string): StartupError {
+    return damaged(this.place.databasePath, `log entry ${position}: ${what}`)
+  }
+
+  private refuse(error: unknown): Error {
+    this.letGo()
+    this.look = null
+    return this.toStartupError(error)
   }
 
   private toStartupError(error: unknown): Error {
-    const code = codeOf(error)
     if (error instanceof StartupError) return error
+    const { databasePath } = this.place
     const message = (error as Error).message
-    if (code === 'SQLITE_BUSY') return lockedError(path.resolve(this.directory))
-    if (/^SQLITE_(CORRUPT|NOTADB|ERROR)/.test(code)) return damaged(this.place.databasePath, message)
+    if (codeOf(error) === 'SQLITE_BUSY') return lockedError(path.resolve(this.directory))
+    // SQLITE_ERROR: a table is not there; SyntaxError: what should be JSON is not.
+    if (isDamage(error) || codeOf(error) === 'SQLITE_ERROR' || error instanceof SyntaxError) {
+      const where = locateDamage(databasePath)
+      return damaged(databasePath, where === null ? message : `${message}; ${where}`)
+    }
     return new StartupError(
       'unusable',
-      `cannot open ${this.place.databasePath}: ${message}. Check the disk (space, permissions, health) and start again.`,
+      `cannot open ${databasePath}: ${message}. Check the disk (space, permissions, health) and start again.`,
     )
   }
 }
 
-const codeOf = (error: unknown): string => String((error as { code?: unknown }).code ?? '')
+const codeOf = (error: unknown): string => (error as { code?: string }).code ?? ''
+const isDamage = (error: unknown): boolean => /^SQLITE_(CORRUPT|NOTADB|IOERR_SHORT_READ)/.test(codeOf(error))
 
-function toStorageError(error: unknown): StorageError {
-  if (error instanceof StorageError) return error
+function toStorageError(error: unknown): StorageError | StartupError {
+  if (error instanceof StorageError || error instanceof StartupError) return error
   const code = codeOf(error)
   const message = `${(error as Error).message}${code === '' ? '' : ` (${code})`}`
   if (code === 'SQLITE_FULL') return new StorageError('full', `no room for the log: ${message}`)
-  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return new StorageError('corrupt', `the log is damaged: ${message}`)
+  if (isDamage(error)) return new StorageError('corrupt', `the log is damaged: ${message}`)
   if (code === 'SQLITE_TOOBIG') return new StorageError('too-large', message)
   return new StorageError('unavailable', `the log cannot be used: ${message}`)
 }
@@ -292,8 +381,6 @@ function prepareStatements(db: Database.Database) {
     read: db.prepare('SELECT id, records_crc, payload_crc, records, payload FROM entry WHERE id = ?').raw(),
     replay: db.prepare('SELECT id, records_crc, records, length(payload) FROM entry WHERE id > ? ORDER BY id').raw(),
     count: db.prepare('SELECT count(*) FROM entry').raw(),
-    lastPosition: db.prepare('SELECT max(id) FROM entry').raw(),
-    getMeta: db.prepare('SELECT key, value FROM meta').raw(),
     setMeta: db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)'),
   }
 }

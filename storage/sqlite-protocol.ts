@@ -9,11 +9,13 @@ export interface WorkerSettings {
 
 export type Call =
   | { call: 'open' }
+  | { call: 'begin' }
   | { call: 'commit'; unit: CommitUnit }
   | { call: 'replay'; after: LogPosition }
   | { call: 'read'; position: LogPosition }
   | { call: 'trim'; before: LogPosition }
   | { call: 'remove'; positions: readonly LogPosition[] }
+  | { call: 'backup'; file: string }
   | { call: 'stats' }
   | { call: 'close'; clean: boolean } // the worker exits after its answer
 

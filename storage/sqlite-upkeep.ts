@@ -16,12 +16,17 @@ export class SqliteUpkeep {
   private sql!: ReturnType<typeof prepareStatements>
   private readonly removals: Removal[] = []
   private committedSinceSlice = 0
+  private readonly removalPace: Pace
+  private readonly vacuumPace: Pace
+  private restUntil = 0 // performance.now() before which, under load, only deletions that lag behind are done
 
   constructor(
     db: Database.Database,
     private readonly limits: SqliteLimits,
     public entries: number, // in the table
   ) {
+    this.removalPace = new Pace(limits.removalsPerSlice, 2 * limits.commitsPerSlice, limits.sliceMs)
+    this.vacuumPace = new Pace(Math.ceil(limits.vacuumBytesPerSlice / PAGE_SIZE), 16, limits.sliceMs)
     this.use(db)
   }
 
@@ -53,21 +58,30 @@ export class SqliteUpkeep {
       this.checkpoint()
       return true
     }
-    if (this.removals.length > 0 && (isIdle || this.committedSinceSlice >= this.limits.commitsPerSlice)) {
+    const mayNow = isIdle || performance.now() >= this.restUntil
+    if (this.removals.length > 0 && (mayNow || this.committedSinceSlice >= this.limits.commitsPerSlice)) {
       this.committedSinceSlice = Math.max(0, this.committedSinceSlice - this.limits.commitsPerSlice)
-      this.removeSlice(lastPosition)
+      this.timed(this.removalPace, (positions) => this.removeSlice(lastPosition, positions))
       return true
     }
     if (this.removals.length === 0) this.committedSinceSlice = 0
-    if (!isIdle) return false
-    if (this.vacuumSlice()) return true
-    if (walBytes > 0) this.checkpoint()
+    if (mayNow && this.vacuumSlice(isIdle)) return true
+    if (isIdle && walBytes > 0) this.checkpoint()
     return false
+  }
+
+  /** Does a slice of about `sliceMs`, and lets it be followed, under load, by four times as long without another. */
+  private timed(pace: Pace, work: (size: number) => number): void {
+    const start = performance.now()
+    const size = work(pace.size)
+    const end = performance.now()
+    pace.note(size, end - start)
+    this.restUntil = end + 4 * (end - start)
   }
 
   /** Deletes all that was asked for. */
   finish(lastPosition: LogPosition): void {
-    while (this.removals.length > 0) this.removeSlice(lastPosition)
+    while (this.removals.length > 0) this.removeSlice(lastPosition, this.limits.removalsPerSlice)
   }
 
   // -- the write-ahead log --------------------------------------------------------------------------------------------
@@ -87,8 +101,8 @@ export class SqliteUpkeep {
   // -- forgotten entries ----------------------------------------------------------------------------------------------
 
   /** Not synced: losing a deletion only means that replay shows the entry again, and the log keeps deletions in order. */
-  private removeSlice(lastPosition: LogPosition): void {
-    const { positions, whole, partly } = this.nextSlice()
+  private removeSlice(lastPosition: LogPosition, limit: number): number {
+    const { positions, whole, partly } = this.nextSlice(limit)
     let deleted = 0
     this.unsynced(() => {
       try {
@@ -106,6 +120,7 @@ export class SqliteUpkeep {
     this.removals.splice(0, whole)
     const rest = this.removals[0]
     if (partly > 0 && 'positions' in rest) rest.done += partly
+    return positions.length
   }
 
   private unsynced(work: () => void): void {
@@ -118,11 +133,11 @@ export class SqliteUpkeep {
   }
 
   /** The next positions to delete, how many removals they complete, and how many of them belong to the one after those. */
-  private nextSlice(): { positions: LogPosition[]; whole: number; partly: number } {
+  private nextSlice(limit: number): { positions: LogPosition[]; whole: number; partly: number } {
     const positions: LogPosition[] = []
     let whole = 0
     for (const removal of this.removals) {
-      const room = this.limits.removalsPerSlice - positions.length
+      const room = limit - positions.length
       const found = 'before' in removal ? this.idsBelow(removal.before, room) : listed(removal, room)
       positions.push(...found)
       const isWhole =
@@ -139,12 +154,34 @@ export class SqliteUpkeep {
 
   // -- space ----------------------------------------------------------------------------------------------------------
 
-  private vacuumSlice(): boolean {
-    const free = (this.sql.freePages.get() as number) - Math.floor(this.limits.freeBytesKept / PAGE_SIZE)
-    if (free <= 0) return false
-    const pages = Math.min(free, Math.max(1, Math.floor(this.limits.vacuumBytesPerSlice / PAGE_SIZE)))
-    this.unsynced(() => this.db.exec(`PRAGMA incremental_vacuum(${pages})`))
+  /** When idle, gives back what is free over `freeBytesKept`. Under load only while most of the file is free: pages given back
+   *  that are needed again a moment later cost more than they gave. */
+  private vacuumSlice(isIdle: boolean): boolean {
+    const free = this.sql.freePages.get() as number
+    const kept = Math.floor(this.limits.freeBytesKept / PAGE_SIZE)
+    if (free <= kept) return false
+    const excess = free - (isIdle ? kept : Math.max(kept, (this.sql.pages.get() as number) - free))
+    if (excess <= 0) return false
+    this.timed(this.vacuumPace, (size) => {
+      const pages = Math.min(excess, size)
+      this.unsynced(() => this.db.exec(`PRAGMA incremental_vacuum(${pages})`))
+      return pages
+    })
     return true
+  }
+}
+
+/** How much to do in one slice so that it takes about `sliceMs`, learnt from the slices before. */
+class Pace {
+  constructor(
+    public size: number,
+    private readonly least: number,
+    private readonly sliceMs: number,
+  ) {}
+
+  note(done: number, ms: number): void {
+    const wanted = (done * this.sliceMs) / Math.max(ms, 0.01)
+    this.size = Math.max(this.least, Math.round(Math.min(wanted, 2 * this.size)))
   }
 }
 
@@ -161,5 +198,6 @@ function prepareStatements(db: Database.Database) {
     remove: db.prepare('DELETE FROM entry WHERE id = ?'),
     setLastPosition: db.prepare(`INSERT OR REPLACE INTO meta (key, value) VALUES ('last_position', ?)`),
     freePages: db.prepare('PRAGMA freelist_count').pluck(),
+    pages: db.prepare('PRAGMA page_count').pluck(),
   }
 }

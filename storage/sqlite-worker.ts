@@ -13,15 +13,17 @@ const log = new SqliteLog(directory, limits)
 let isOpen = false
 let idleTimer: NodeJS.Timeout | undefined
 let isIdlePending = false
+let idlePass: NodeJS.Immediate | undefined
 let busyPass: NodeJS.Immediate | undefined
 
 port.on('message', ({ id, call }: Request) => {
-  answer(id, call)
+  if (call.call === 'backup') answerLater(id, log.backup(call.file))
+  else answer(id, call)
   if (isOpen) scheduleHousekeeping(call.call === 'commit')
   else stop()
 })
 
-function answer(id: number, call: Call): void {
+function answer(id: number, call: Exclude<Call, { call: 'backup' }>): void {
   let reply: Answer
   const arrays: Uint8Array[] = []
   try {
@@ -32,14 +34,24 @@ function answer(id: number, call: Call): void {
   port.postMessage(reply, ownedBuffers(arrays))
 }
 
+/** Other requests are answered meanwhile. */
+function answerLater(id: number, work: Promise<void>): void {
+  work.then(
+    () => port.postMessage({ id, value: undefined }),
+    (error) => port.postMessage({ id, error: toAnswer(error) }),
+  )
+}
+
 /** `arrays` receives what in the result may be handed over instead of copied. */
-function perform(call: Call, arrays: Uint8Array[]): unknown {
+function perform(call: Exclude<Call, { call: 'backup' }>, arrays: Uint8Array[]): unknown {
   switch (call.call) {
     case 'open': {
       const opened = log.open()
       isOpen = true
       return opened
     }
+    case 'begin':
+      return log.begin()
     case 'commit':
       return log.commit(call.unit)
     case 'replay': {
@@ -79,6 +91,7 @@ function scheduleHousekeeping(isCommit: boolean): void {
 
 function awaitIdle(): void {
   isIdlePending = true
+  clearImmediate(idlePass)
   if (idleTimer === undefined) idleTimer = setTimeout(onIdle, limits.idleMs)
   else idleTimer.refresh()
 }
@@ -89,12 +102,13 @@ function housekeep(): void {
 
 function onIdle(): void {
   isIdlePending = false
-  if (isOpen && log.housekeep(true)) awaitIdle()
+  if (isOpen && log.housekeep(true)) idlePass = setImmediate(onIdle)
 }
 
 /** The thread ends by running out of things to do. worker.terminate() from outside could strike within SQLite. */
 function stop(): void {
   clearTimeout(idleTimer)
   clearImmediate(busyPass)
+  clearImmediate(idlePass)
   port.close()
 }

@@ -6,7 +6,7 @@ export function ownedBuffers(arrays: readonly Uint8Array[]): ArrayBuffer[] {
   const buffers = new Set<ArrayBuffer>()
   for (const { buffer, byteLength } of arrays) {
     // Not instanceof: under jest buffers come from another realm. Shared memory cannot be transferred.
-    if (types.isArrayBuffer(buffer) && buffer.byteLength === byteLength) buffers.add(buffer)
+    if (byteLength > 0 && types.isArrayBuffer(buffer) && buffer.byteLength === byteLength) buffers.add(buffer)
   }
   return [...buffers]
 }

@@ -6,6 +6,7 @@ import { type Logger, silentLogger } from '../logger'
 import { createApp } from './app'
 import type { AdminContext, Resource } from './context'
 import { Rates } from './rates'
+import { backupRoutes } from './routes-backup'
 import { bindingRoutes } from './routes-bindings'
 import { connectionRoutes } from './routes-connections'
 import { exchangeRoutes } from './routes-exchanges'
@@ -62,5 +63,6 @@ function resources(context: AdminContext): Resource[] {
     ...messageRoutes(context),
     ...healthRoutes(context),
     ...metricRoutes(context),
+    ...backupRoutes(context),
   ]
 }

@@ -49,7 +49,7 @@ export async function nodeItem({ management, rates }: AdminContext): Promise<Ite
     mem_calculation_strategy: 'rss',
     // In-memory brokers have no disk to run out of, and JSON no infinity.
     disk_free: Math.min(storage.freeBytes, Number.MAX_SAFE_INTEGER),
-    disk_free_limit: 0,
+    disk_free_limit: management.diskFreeLimit,
     disk_free_alarm: hasDiskError,
     ...churnStats(management.churn, rates),
   }

@@ -94,6 +94,8 @@ describe('leveret', () => {
       'status',
       'queues',
       'healthcheck',
+      'backup',
+      'salvage',
       'amqp://guest:guest@localhost:5672/',
       './data',
     ])

@@ -22,7 +22,7 @@ export async function runCommandLine(args: readonly string[], context: CliContex
 }
 
 /** Expected failures carry a message for people; anything else is a mistake of ours, and its stack helps to find it. */
-const expectedErrors = ['CommandError', 'ConfigError', 'StartupError']
+const expectedErrors = ['CommandError', 'ConfigError', 'StartupError', 'StorageError']
 
 function explain(error: unknown): string[] {
   if (!(error instanceof Error)) return [`leveret: ${String(error)}`]
@@ -47,6 +47,8 @@ function createProgram(context: CliContext, done: Done): Command {
   addHealthcheck(program, context, done)
   addStatus(program, context, done)
   addQueues(program, context, done)
+  addBackup(program, context, done)
+  addSalvage(program, context, done)
   return program
 }
 
@@ -82,12 +84,31 @@ function addQueues(program: Command, context: CliContext, done: Done): void {
     .action(async (options) => done(await (await import('./queues')).queues(options, context)))
 }
 
-function withAdminOptions(command: Command): Command {
+function addBackup(program: Command, context: CliContext, done: Done): void {
+  withAdminOptions(program.command('backup').description('copy all that a running broker has on disk to a file'), false)
+    .argument('<file>', 'where to write it; it must not exist yet')
+    .addHelpText('after', backupHelp)
+    .action(async (file, options) => done(await (await import('./backup')).backup(file, options, context)))
+}
+
+function addSalvage(program: Command, context: CliContext, done: Done): void {
+  program
+    .command('salvage')
+    .description('copy what is readable of a damaged data directory to a new one, and tell what is not')
+    .option('--config <file>', 'find the data directory in this configuration file [LEVERET_CONFIG]')
+    .addOption(settingOption(settings.data))
+    .requiredOption('--to <directory>', 'the new data directory; it must not exist yet, or be empty')
+    .addHelpText('after', salvageHelp)
+    .action(async (options) => done(await (await import('./salvage')).salvageDirectory(options, context)))
+}
+
+function withAdminOptions(command: Command, hasJson = true): Command {
+  const json = new Option('--json', 'print what the HTTP API answers')
+  if (hasJson) command.addOption(json)
   return command
     .option('--url <url>', "the broker's HTTP API (default: this machine, at LEVERET_ADMIN_PORT or 15672)")
     .option('--user <name>', 'log in as (default: LEVERET_DEFAULT_USER or guest)')
     .option('--password <password>', 'with this password (default: LEVERET_DEFAULT_PASSWORD or guest)')
-    .option('--json', 'print what the HTTP API answers')
 }
 
 function settingOption<T>(setting: Setting<T>): Option {
@@ -112,8 +133,34 @@ Examples:
   leveret queues --url http://broker.example:15672 --user ops --password secret
 
 Connect AMQP 0-9-1 clients to amqp://guest:guest@localhost:5672/. The user guest may log in from this machine only.
-Everything that is to survive lies in the data directory: copy it when the broker is stopped, delete it to begin anew.
+Everything that is to survive lies in the data directory: delete it to begin anew. To copy it: "leveret backup"; when it
+is damaged: "leveret salvage".
 "leveret start --help" lists all settings.`
+
+const backupHelp = `
+The broker goes on working. Everything that it had confirmed before is in the file, and some of what came meanwhile. The
+copy is made in the data directory first, which needs as much free space there; then it comes over HTTP, so that this
+command may run on another machine. The user needs the tag administrator.
+
+To restore it, start a broker on it, with a data directory that has nothing else:
+
+  leveret backup /backups/monday.db
+  mkdir /var/lib/restored && cp /backups/monday.db /var/lib/restored/leveret.db
+  leveret start --data /var/lib/restored
+
+What was delivered and not acknowledged by then is delivered again.`
+
+const salvageHelp = `
+For a data directory that "leveret start" calls damaged:
+
+  leveret salvage --data /var/lib/leveret --to /var/lib/leveret-salvaged
+  leveret start --data /var/lib/leveret-salvaged
+
+Stop the broker first. The damaged directory is only read, never changed. Definitions and messages that are readable, the
+latter by their checksums, are copied in their order; each thing that is not is named, with its place and what it held
+where that is known. Messages whose acknowledgement is lost may be delivered again.
+
+Exit code: 0 when all was readable, 1 when something was lost, 2 when nothing was done.`
 
 const startHelp = `
 Each setting is an option here, a variable of the environment (in brackets above) and a key in the TOML file, by the

@@ -187,6 +187,10 @@ export interface Management {
   after(ms: number, callback: () => void): { cancel(): void }
   memory(): { usedBytes: number; limitBytes: number; alarm: boolean; messageBytes: number }
   storage(): Promise<{ fileBytes: number; walBytes: number; entries: number; freeBytes: number }>
+  readonly diskFreeLimit: number // bytes
+  /** Makes a consistent copy of all that is on disk and resolves with its path; the caller deletes it. One at a time. null:
+   *  nothing is on disk. */
+  readonly backup: (() => Promise<string>) | null
   storageError(): string | null // why the log takes nothing just now, or null
 
   /** null: wrong name or password. Costs a hash (never on the message path). */

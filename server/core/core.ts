@@ -4,7 +4,7 @@
 import { tableFromJson } from '../../protocol'
 import type { DefinitionChange, Definitions, QueueRecord } from '../../storage/definitions'
 import { Journal } from '../../storage/journal'
-import type { LogBackend } from '../../storage/log-backend'
+import type { LogBackend, Opened } from '../../storage/log-backend'
 import type { ByteRange } from '../../storage/message-store'
 import { recover } from '../../storage/recovery'
 import { SEGMENT_TICKETS } from '../../storage/segment'
@@ -23,8 +23,8 @@ export interface TurnEvents {
   /** Confirms up to this batch may leave. */
   onCommitted(batch: number): void
   onCommitFailed(batch: number, error: Error): void
-  /** Messages take more memory than they may, or do so no longer. */
-  onMemory(isOverLimit: boolean): void
+  /** Publishers are to be blocked, and why in RabbitMQ's words ("low on memory"); null: no longer. */
+  onBlocked(reason: string | null): void
   /** Bytes of messages came back to memory, or will not. */
   onLoaded(): void
   /** Write out what the turn produced: one socket write per connection. */
@@ -39,6 +39,8 @@ export interface CoreOptions {
   loopbackUsers: readonly string[]
   memoryLimit: number // bytes
   nodeName?: string
+  /** Publishers are blocked while the disk has less room, bytes; 0: never for that reason. */
+  diskFreeLimit?: number
   /** Where transient messages go when memory runs short; null: they stay in memory. */
   spillPath?: string | null
   log(message: string): void
@@ -59,7 +61,7 @@ const SLABS_BYTES_MIN = 8 * 1024 * 1024
 // Measured, about.
 const SEGMENT_BYTES = 500 // paged out, with its row
 const ROW_BYTES = 120
-const CONNECTION_BYTES = 20 * 1024
+const CONNECTION_BYTES = 10 * 1024
 
 /** Messages of one queue handed out before the next queue's turn. */
 const QUEUE_ROUND = 64
@@ -69,8 +71,12 @@ const LOADS_MAX = 8
 /** With more segments asked for than this, those that follow are not read ahead: they are others'. */
 const READ_AHEAD_WAITERS_MAX = 4
 
-/** After a failed commit, the next attempt when nobody publishes. */
+/** From a failed commit to the next attempt. */
 const RETRY_MS = 1000
+/** How often the disk's free space is looked at: as often as this rate could use it up, within these limits. */
+const DISK_FILL_BYTES_PER_MS = 1_000_000
+const DISK_CHECK_MS_MIN = 100
+const DISK_CHECK_MS_MAX = 10_000
 
 export class Core implements Surroundings {
   readonly vhosts = new Map<string, Vhost>()
@@ -84,11 +90,16 @@ export class Core implements Surroundings {
   private dispatching: Dispatchable[] = []
   /** By segment. */
   private waitingForLoad = new Map<number, Set<Dispatchable>>()
-  /** Segments that could not be read; told in the log once. */
-  private readonly readErrors = new Set<number>()
   private isRequested = false
   private isRetryDue = false
   isOverLimit = false
+  /** The last commit failed. */
+  private isLogFailing = false
+  private isDiskLow = false
+  /** Why publishers are blocked, as connection.blocked says it; null: they are not. */
+  blockedFor: string | null = null
+  /** What connections hold of messages that are in no queue yet: bodies of which frames are missing, transactions. */
+  readonly gathered = { bytes: 0 }
   /** Messages are leaving memory, not as fast as they come: publishers should wait a moment. */
   isPressed = false
   private readonly range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
@@ -103,7 +114,7 @@ export class Core implements Surroundings {
     this.journal = new Journal(
       backend,
       {
-        onCommitted: (batch) => events.onCommitted(batch),
+        onCommitted: (batch) => this.onCommitted(batch),
         onFailed: (batch, error) => this.onCommitFailed(batch, error),
         onLoaded: (segment, error) => this.onLoaded(segment, error),
         requestTurn: () => this.requestTurn(),
@@ -118,6 +129,19 @@ export class Core implements Surroundings {
   /** Opens the log and brings back what it holds. Rejects with StartupError or StorageError. */
   async start(): Promise<void> {
     const opened = await this.backend.open()
+    try {
+      await this.recover(opened)
+      await this.backend.begin()
+      this.journal.trim()
+      await this.journal.whenDurable()
+      if (this.diskFreeLimit > 0) this.watchDisk()
+    } catch (error) {
+      await this.backend.close(false).catch(() => {})
+      throw error
+    }
+  }
+
+  private async recover(opened: Opened): Promise<void> {
     this.queueIds = opened.nextQueueId
     if (opened.definitions.vhost.length === 0) this.createDefaults()
     else this.restore(opened.definitions)
@@ -143,7 +167,6 @@ export class Core implements Surroundings {
     }
     for (const shelf of shelves.values()) shelf.finishRecovery()
     if (recovered.messages > 0) this.options.log(`Recovered ${recovered.messages} messages`)
-    await this.journal.whenDurable()
   }
 
   /** Every connection must be closed by now. Rejects when the log could not take the rest. */
@@ -237,7 +260,8 @@ export class Core implements Surroundings {
       for (let i = 0; i < queues.length; i++) if (queues[i].dispatch(this.range, max)) queues[kept++] = queues[i]
       queues.length = kept
     }
-    this.journal.flush()
+    // After a failure the disk is asked again when the time comes, not whenever somebody acknowledges.
+    if (!this.isRetryDue) this.journal.flush()
     this.watchMemory()
     this.events.flushConnections()
   }
@@ -245,14 +269,59 @@ export class Core implements Surroundings {
   private watchMemory(): void {
     const { store } = this.journal
     const { memoryLimit } = this.options
-    const held = store.slabBytes + this.overheadBytes
+    const others = this.overheadBytes + this.gathered.bytes
+    const held = store.slabBytes + others
     const pageOutAt = memoryLimit * PAGE_OUT_SHARE
-    if (held > pageOutAt) store.pageOutTo(Math.max(SLABS_BYTES_MIN, pageOutAt - this.overheadBytes))
+    if (held > pageOutAt) store.pageOutTo(Math.max(SLABS_BYTES_MIN, pageOutAt - others))
     this.isPressed = store.isSpilling && held > memoryLimit * PRESSED_SHARE
     const isOver = held > memoryLimit * (this.isOverLimit ? UNBLOCK_SHARE : BLOCK_SHARE)
     if (isOver === this.isOverLimit) return
     this.isOverLimit = isOver
-    this.events.onMemory(isOver)
+    this.options.log(
+      isOver ? 'Memory limit reached: publishers are blocked' : 'Below the memory limit: publishers go on',
+    )
+    this.updateBlocked()
+  }
+
+  /** The log takes nothing, or the disk is nearly full. */
+  get isDiskShort(): boolean {
+    return this.isLogFailing || this.isDiskLow
+  }
+
+  private updateBlocked(): void {
+    const short = [...(this.isOverLimit ? ['memory'] : []), ...(this.isDiskShort ? ['disk'] : [])]
+    const reason = short.length === 0 ? null : `low on ${short.join(' & ')}`
+    const isNews = (reason === null) !== (this.blockedFor === null)
+    this.blockedFor = reason
+    if (isNews) this.events.onBlocked(reason)
+  }
+
+  get diskFreeLimit(): number {
+    return this.options.diskFreeLimit ?? 0
+  }
+
+  /** Looks at the disk's free space now and again. */
+  private watchDisk(): void {
+    this.backend.stats().then(
+      ({ freeBytes }) => {
+        this.onDiskFree(freeBytes)
+        const wait = (freeBytes - this.diskFreeLimit) / DISK_FILL_BYTES_PER_MS
+        if (freeBytes === Number.POSITIVE_INFINITY) return // in memory
+        this.options.clock.after(Math.min(DISK_CHECK_MS_MAX, Math.max(DISK_CHECK_MS_MIN, wait)), () => this.watchDisk())
+      },
+      (error: Error & { kind?: string }) => {
+        if (error.kind !== 'closed') this.options.clock.after(RETRY_MS, () => this.watchDisk())
+      },
+    )
+  }
+
+  private onDiskFree(freeBytes: number): void {
+    const isLow = freeBytes < this.diskFreeLimit
+    if (isLow === this.isDiskLow) return
+    this.isDiskLow = isLow
+    const has = `The disk has ${freeBytes} bytes free, the limit is ${this.diskFreeLimit}`
+    this.options.log(`${has}: publishers ${isLow ? 'are blocked until there is more' : 'go on'}`)
+    this.updateBlocked()
   }
 
   /** Adds up what queues and the log's books take beside the messages. Called now and then. */
@@ -311,16 +380,15 @@ export class Core implements Surroundings {
     return this.queueIds++
   }
 
-  private onLoaded(segment: number, error: Error | null): void {
-    if (error === null) {
-      this.readErrors.delete(segment)
-      return this.wakeLoaded(segment)
-    }
-    if (!this.readErrors.has(segment)) {
+  private onLoaded(number: number, error: Error | null): void {
+    const segment = this.journal.store.segments.get(number)
+    if (segment === undefined) return this.wakeLoaded(number) // nothing in it is wanted any more
+    if (error !== null && !segment.isUnreadable) {
       this.options.log(`Reading messages back failed, trying again every ${RETRY_MS} ms: ${error.message}`)
     }
-    this.readErrors.add(segment)
-    this.options.clock.after(RETRY_MS, () => this.wakeLoaded(segment))
+    segment.isUnreadable = error !== null
+    if (error === null) this.wakeLoaded(number)
+    else this.options.clock.after(RETRY_MS, () => this.wakeLoaded(number))
   }
 
   private wakeLoaded(segment: number): void {
@@ -336,8 +404,24 @@ export class Core implements Surroundings {
     for (const queue of queues) if (!queue.isDeleted) queue.markDirty()
   }
 
+  private onCommitted(batch: number): void {
+    if (this.isLogFailing) {
+      this.isLogFailing = false
+      this.options.log('Writing to the log works again: publishers go on')
+      this.updateBlocked()
+    }
+    this.events.onCommitted(batch)
+  }
+
   private onCommitFailed(batch: number, error: Error): void {
-    this.options.log(`Writing to the log failed, publishers get nacks until it works again: ${error.message}`)
+    if (!this.isLogFailing) {
+      this.isLogFailing = true
+      this.options.log(
+        `Writing to the log failed: ${error.message}. Unconfirmed messages are nacked and publishers blocked; ` +
+          `trying again every ${RETRY_MS} ms`,
+      )
+      this.updateBlocked()
+    }
     this.events.onCommitFailed(batch, error)
     if (this.isRetryDue) return
     this.isRetryDue = true

@@ -119,7 +119,7 @@ class Run {
       {
         onCommitted: (batch) => this.onCommitted(batch),
         onCommitFailed() {},
-        onMemory() {},
+        onBlocked() {},
         onLoaded() {},
         flushConnections() {},
       },

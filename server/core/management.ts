@@ -35,6 +35,7 @@ export interface ManagementSurroundings {
   now(): number
   after: Management['after']
   storage(): ReturnType<Management['storage']>
+  backup: Management['backup']
   whenLoaded(callback: () => void): void
 }
 
@@ -96,8 +97,15 @@ export class CoreManagement implements Management {
   storage() {
     return this.around.storage()
   }
+  get diskFreeLimit(): number {
+    return this.core.diskFreeLimit
+  }
+  get backup() {
+    return this.around.backup
+  }
   storageError(): string | null {
-    return this.core.journal.error?.message ?? null
+    if (this.core.journal.error !== null) return this.core.journal.error.message
+    return this.core.isDiskShort ? 'the disk has less free space than disk-free-limit asks for' : null
   }
 
   // -- who ------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ async function start(): Promise<{
   declare: Declarations
   routed(exchange: string, key: string): string[]
 }> {
-  const events = { onCommitted() {}, onCommitFailed() {}, onLoaded() {}, onMemory() {}, flushConnections() {} }
+  const events = { onCommitted() {}, onCommitFailed() {}, onLoaded() {}, onBlocked() {}, flushConnections() {} }
   const options = { defaultUser: 'guest', defaultPassword: 'guest', defaultVhost: '/', loopbackUsers: [] }
   const core = new Core(
     new MemoryBackend(),

@@ -1,25 +1,43 @@
-// The queue machine and its journal against a simple model, under random work, failing commits, crashes and restarts. See
-// simulation/. A failure names its seed: SIMULATION_SEED=<seed> runs that one alone, SIMULATION_SEEDS=<n> more of them.
-import { describe, expect, it } from '@jest/globals'
+// The queue machine and its journal against a simple model, under random work, failing disks, short memory, crashes and
+// restarts. See simulation/; `npm run simulate` does more and longer runs of the same, and repeats one by its seed.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { type BackendKind, SimulatedDisk } from './simulation/disk'
 import { Driver } from './simulation/driver'
 import { Random } from './simulation/random'
 
-const STEPS = 250
-const ONE = process.env.SIMULATION_SEED
-const COUNT = Number(process.env.SIMULATION_SEEDS ?? 200)
+const STEPS = Number(process.env.SIMULATION_STEPS ?? 1000)
+const SEEDS = { memory: Number(process.env.SIMULATION_SEEDS ?? 100), sqlite: 10 }
 
-async function outcomeOf(seed: number): Promise<string> {
+let directory: string
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'leveret-simulation-'))
+})
+afterAll(() => rmSync(directory, { recursive: true, force: true }))
+
+let runs = 0
+function run(seed: number, kind: BackendKind, steps = STEPS): Promise<number> {
+  return new Driver(new Random(seed), new SimulatedDisk(kind, join(directory, `${++runs}`))).run(steps)
+}
+
+async function outcomeOf(seed: number, kind: BackendKind): Promise<string> {
   try {
-    await new Driver(new Random(seed)).run(STEPS)
+    await run(seed, kind)
     return 'fine'
   } catch (error) {
-    return `seed ${seed}: ${(error as Error).stack}`
+    const again = `npm run simulate -- --backend ${kind} --steps ${STEPS} --seed ${seed}`
+    return `${(error as Error).stack}\nAgain: ${again}`
   }
 }
 
-describe('simulation', () => {
+describe.each(['memory', 'sqlite'] as const)('simulation over the %s backend', (kind) => {
   it('never breaks a promise', async () => {
-    if (ONE !== undefined) expect(await outcomeOf(Number(ONE))).toBe('fine')
-    for (let seed = 1; ONE === undefined && seed <= COUNT; seed++) expect(await outcomeOf(seed)).toBe('fine')
+    for (let seed = 1; seed <= SEEDS[kind]; seed++) expect(await outcomeOf(seed, kind)).toBe('fine')
   }, 600_000)
+
+  it('goes the same way again for the same seed', async () => {
+    expect(await run(7, kind, 300)).toBe(await run(7, kind, 300))
+  }, 60_000)
 })

@@ -52,7 +52,7 @@ export class Harness {
   private async start(mayKill = true): Promise<BrokerProcess> {
     while (mayKill && this.random.chance(EARLY_KILLS)) {
       const ms = this.random.below(EARLY_MS_MAX)
-      await startBroker(this.directory, (child) => setTimeout(() => child.kill('SIGKILL'), ms)).then(
+      await startBroker(this.directory, { onSpawned: (child) => setTimeout(() => child.kill('SIGKILL'), ms) }).then(
         (broker) => broker && kill(broker.child),
       )
       this.kills++

@@ -45,7 +45,7 @@ export class Channel implements ChannelView, ConsumerSink {
     readonly number: number,
     private readonly connection: Connection,
   ) {
-    this.assembly = new PublishAssembly(connection.hub.limits.messageSizeMax)
+    this.assembly = new PublishAssembly(connection.hub.limits.messageSizeMax, connection.hub.core.gathered)
     this.idleSinceMs = connection.hub.core.now
   }
 
@@ -83,7 +83,9 @@ export class Channel implements ChannelView, ConsumerSink {
   }
 
   onBody(buf: Buffer, start: number, end: number): void {
-    if (!this.isClosing && this.assembly.onBody(buf, start, end)) this.publish()
+    if (this.isClosing || !this.assembly.onBody(buf, start, end)) return
+    this.publish()
+    this.assembly.release()
   }
 
   private onMethodWhileClosing(id: number): void {
@@ -174,6 +176,7 @@ export class Channel implements ChannelView, ConsumerSink {
     if (this.tx !== null) {
       this.connection.vhost.refusePublish(this.connection.session, this.assembly)
       this.tx.addPublish(this.assembly)
+      this.connection.checkTransaction(this.tx)
       return
     }
     this.publishMessage(this.assembly, this.assembly.mandatory)
@@ -454,7 +457,7 @@ export class Channel implements ChannelView, ConsumerSink {
   private onTxSelect(): void {
     if (this.confirms !== null)
       throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'cannot switch from confirm to tx mode')
-    this.tx ??= new Transaction()
+    this.tx ??= new Transaction(this.connection.hub.core.gathered)
   }
 
   /** All of it in one turn, hence in one batch of the journal: on disk whole or not at all. */
@@ -477,7 +480,9 @@ export class Channel implements ChannelView, ConsumerSink {
   /** Consumers leave and everything unacked goes back. Idempotent. */
   release(): void {
     for (const consumer of [...this.consumers.values()]) this.dropConsumer(consumer)
+    this.tx?.clear()
     this.tx = null
+    this.assembly.release()
     this.unacked.requeueAll()
     this.credit.used = 0
     this.confirms = null

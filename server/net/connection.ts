@@ -23,6 +23,7 @@ import { Handshake } from './handshake'
 import type { Hub } from './hub'
 import type { OutBuffer } from './out-buffer'
 import { Outlet } from './outlet'
+import type { Transaction } from './transaction'
 
 /** How long a peer may take to answer connection.close. */
 const CLOSE_OK_MS = 5000
@@ -63,6 +64,9 @@ export class Connection implements ConnectionView, FrameSink {
   /** Has published something for the disk since it last waited for it. */
   hasLogged = false
   private isWaitingForRoom = false
+  isFinishing = false
+  finishTurn = 0
+  private receivedAtBeat = 0
   private wantsBlockedNotify = false
   private isParked = false
   /** Parked until the peer takes what was written. */
@@ -109,7 +113,8 @@ export class Connection implements ConnectionView, FrameSink {
     })
     this.keepBorrowed()
     const { core } = this.hub
-    if (core.isOverLimit) this.blockIfPublishing()
+    if (this.isFinishing && !this.isAssembling) this.finish()
+    if (core.blockedFor !== null) this.blockIfPublishing(core.blockedFor)
     if ((core.journal.isFull && this.hasLogged) || (core.isPressed && this.isPublisher)) this.waitForRoom()
     else if (this.hub.hasReadEnough(chunk.length) && this.isPublisher) this.waitForRoom()
   }
@@ -130,22 +135,71 @@ export class Connection implements ConnectionView, FrameSink {
 
   /** Reads from the socket, or does not. */
   private updateReading(): void {
-    if (this.isParked || this.isWaitingForRoom || this.state === 'blocked') this.socket.pause()
+    const isBlocked = this.state === 'blocked' && !this.isFinishing
+    if (this.isParked || this.isWaitingForRoom || isBlocked) this.socket.pause()
     else this.socket.resume()
   }
 
-  blockIfPublishing(): void {
+  blockIfPublishing(reason: string): void {
     if (!this.isPublisher || this.state !== 'running') return
     this.state = 'blocked'
     this.updateReading()
-    if (this.wantsBlockedNotify) this.write(encodeMethod('connection.blocked', 0, { reason: 'low on memory' }))
+    if (this.wantsBlockedNotify) this.write(encodeMethod('connection.blocked', 0, { reason }))
   }
 
   unblock(): void {
     if (this.state !== 'blocked') return
     this.state = 'running'
+    this.isFinishing = false
     this.updateReading()
     if (this.wantsBlockedNotify) this.write(encodeMethod('connection.unblocked', 0, {}))
+  }
+
+  // See Hub.letOneFinish.
+
+  get canFinish(): boolean {
+    return this.state === 'blocked' && this.isAssembling
+  }
+
+  /** Reads on until the message under way is whole. */
+  letFinish(turn: number): void {
+    this.finishTurn = turn
+    this.isFinishing = true
+    this.receivedAtBeat = this.receivedBytes
+    this.updateReading()
+  }
+
+  hasReceivedSinceBeat(): boolean {
+    const has = this.receivedBytes > this.receivedAtBeat
+    this.receivedAtBeat = this.receivedBytes
+    return has
+  }
+
+  stopFinishing(): void {
+    this.isFinishing = false
+    this.updateReading()
+  }
+
+  private finish(): void {
+    this.stopFinishing()
+    this.hub.letOneFinish()
+  }
+
+  /** In the middle of a message whose body came in part. */
+  private get isAssembling(): boolean {
+    for (const channel of this.channels.values()) if (channel.assembly.openBytes > 0) return true
+    return false
+  }
+
+  /** What a transaction holds cannot leave memory. */
+  checkTransaction(tx: Transaction): void {
+    const bytesMax = this.hub.limits.transactionBytesMax
+    if (tx.bytes <= bytesMax) return
+    throw new ConnectionError(
+      ReplyCode.RESOURCE_ERROR,
+      `transaction holds more than ${bytesMax} bytes of messages`,
+      M.basicPublish,
+    )
   }
 
   /** Everything that can go wrong with a peer's bytes ends here, in one close frame of the right scope. */

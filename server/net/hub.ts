@@ -12,6 +12,7 @@ export interface Limits {
   frameMax: number // bytes, of a whole frame
   heartbeatSeconds: number // 0 is none
   messageSizeMax: number // bytes of a body
+  transactionBytesMax: number // messages held until commit
   handshakeMs: number
   connectionsMax: number
 }
@@ -43,6 +44,9 @@ export class Hub implements TurnEvents {
   readonly range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
   /** All sockets, logged in or not. */
   readonly open = new Set<Connection>()
+  /** While publishers are blocked, the one that may finish its message. */
+  private finishing: Connection | null = null
+  private finishTurns = 0
   /** The clock's time at the last beat: exact enough for heartbeats, and costs nothing per chunk. */
   now: number
   private committed = 0
@@ -106,14 +110,26 @@ export class Hub implements TurnEvents {
   // -- memory ---------------------------------------------------------------------------------------------------------
 
   /** Connections that publish are told and read no more, until there is room again. RabbitMQ docs "Blocked Connection". */
-  onMemory(isOverLimit: boolean): void {
-    this.log.warn(
-      isOverLimit ? 'Memory limit reached: publishers are blocked' : 'Below the memory limit: publishers go on',
-    )
+  onBlocked(reason: string | null): void {
     for (const connection of this.connections.values()) {
-      if (isOverLimit) connection.blockIfPublishing()
+      if (reason !== null) connection.blockIfPublishing(reason)
       else connection.unblock()
     }
+  }
+
+  /** Half a message takes memory and can go nowhere. So, one at a time, connections that are in the middle of a large one are
+   *  read from although publishers are blocked. One that says nothing loses its turn to the one that waits longest. */
+  letOneFinish(): void {
+    if (!this.core.isOverLimit || this.core.isDiskShort) return
+    const { finishing } = this
+    if (finishing?.isFinishing && finishing.hasReceivedSinceBeat()) return
+    finishing?.stopFinishing()
+    let next: Connection | null = null
+    for (const connection of this.open) {
+      if (connection.canFinish && (next === null || connection.finishTurn < next.finishTurn)) next = connection
+    }
+    next?.letFinish(++this.finishTurns)
+    this.finishing = next
   }
 
   // -- flow control ---------------------------------------------------------------------------------------------------
@@ -189,6 +205,7 @@ export class Hub implements TurnEvents {
     this.now = now
     this.core.measureOverhead(this.open.size)
     if (this.core.isOverLimit) this.core.requestTurn()
+    this.letOneFinish()
     for (const connection of this.open) connection.onBeat(now)
   }
 

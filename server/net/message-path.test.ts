@@ -55,7 +55,7 @@ function shown(m: IncomingMessage): Message {
 
 /** What comes out when the frames arrive in these chunks, each of which is overwritten once it was taken. */
 function gathered(stream: Buffer, cuts: readonly number[]): Message[] {
-  const assembly = new PublishAssembly(BODY_SIZE_MAX)
+  const assembly = new PublishAssembly(BODY_SIZE_MAX, { bytes: 0 })
   const messages: Message[] = []
   const parser = new FrameParser(
     {
@@ -96,7 +96,7 @@ describe('a publish', () => {
   it('of many body frames grows with what arrives', () => {
     const big = message(Buffer.alloc(300_000, 'b'))
     expect(gathered(publishFrames(big), [])).toEqual([big])
-    const assembly = new PublishAssembly(2 ** 30)
+    const assembly = new PublishAssembly(2 ** 30, { bytes: 0 })
     const frames = publishFrames(message('x'))
     const header = encodeContentHeader(1, 2 ** 29, properties)
     assembly.onMethod(frames, 11, frames.indexOf(0xce, 11))
@@ -145,7 +145,7 @@ describe('a publish', () => {
   ])('is refused: %s', (_, send, code) => {
     const method = encodeMethod('basic.publish', 1, { exchange: '', routingKey: 'q' })
     const header = encodeContentHeader(1, 10, properties)
-    expect(() => send(new PublishAssembly(BODY_SIZE_MAX), method, header)).toThrow(
+    expect(() => send(new PublishAssembly(BODY_SIZE_MAX, { bytes: 0 }), method, header)).toThrow(
       expect.objectContaining({ replyCode: code }),
     )
   })
@@ -230,8 +230,8 @@ describe('a stored message', () => {
 
 describe('a transaction', () => {
   it('keeps messages whole when the chunk goes', () => {
-    const assembly = new PublishAssembly(BODY_SIZE_MAX)
-    const tx = new Transaction()
+    const assembly = new PublishAssembly(BODY_SIZE_MAX, { bytes: 0 })
+    const tx = new Transaction({ bytes: 0 })
     const m = message('body')
     const chunk = publishFrames(m)
     const parser = new FrameParser(
@@ -252,7 +252,7 @@ describe('a transaction', () => {
   it('holds each settlement once, until it is cleared', () => {
     const unacked = new Unacked()
     for (const tag of [1, 2, 4]) unacked.push(tag, tag, { ack() {}, requeue() {} }, 0)
-    const tx = new Transaction()
+    const tx = new Transaction({ bytes: 0 })
     tx.addAck(2, false, unacked)
     tx.addReject(0, true, true, unacked)
     expect(tx.settles).toEqual([

@@ -15,6 +15,11 @@ const PROPERTIES_AT = 12
 const BODY_START_BYTES = 64 * 1024
 const EMPTY = Buffer.alloc(0)
 
+/** Counts for all connections together, see Core.gathered. */
+export interface Gathered {
+  bytes: number
+}
+
 enum Expecting {
   Method,
   Header,
@@ -39,7 +44,13 @@ export class PublishAssembly implements IncomingMessage {
   private isBorrowed = false
   private readonly args = {} as PublishArgs
 
-  constructor(private readonly bodySizeMax: number) {}
+  /** What `bodyBuf` takes, if it is ours. */
+  private heldBytes = 0
+
+  constructor(
+    private readonly bodySizeMax: number,
+    private readonly gathered: Gathered,
+  ) {}
 
   /** A message has begun and is not whole yet. */
   get isOpen(): boolean {
@@ -77,6 +88,7 @@ export class PublishAssembly implements IncomingMessage {
     this.headerEnd = end
     this.isBorrowed = true // anew, when the names came with an earlier chunk
     this.bodySize = buf.readUInt32BE(start + 4) * 0x100000000 + buf.readUInt32BE(start + 8)
+    if (this.heldBytes > 0) this.release()
     this.bodyBuf = EMPTY
     this.bodyStart = 0
     this.bodyEnd = 0
@@ -132,6 +144,18 @@ export class PublishAssembly implements IncomingMessage {
     this.headerEnd = header.length
   }
 
+  /** Lets go of a body that was gathered. */
+  release(): void {
+    this.gathered.bytes -= this.heldBytes
+    this.heldBytes = 0
+    this.bodyBuf = EMPTY
+  }
+
+  /** Bytes of a body that is not whole yet. */
+  get openBytes(): number {
+    return this.isOpen ? this.heldBytes : 0
+  }
+
   /** Room grows with what really arrives: an announced size costs nothing. */
   private gather(buf: Buffer, start: number, end: number): void {
     const needed = this.bodyEnd + end - start
@@ -140,6 +164,8 @@ export class PublishAssembly implements IncomingMessage {
       const larger = Buffer.allocUnsafeSlow(size)
       this.bodyBuf.copy(larger, 0, 0, this.bodyEnd)
       this.bodyBuf = larger
+      this.gathered.bytes += size - this.heldBytes
+      this.heldBytes = size
     }
     buf.copy(this.bodyBuf, this.bodyEnd, start, end)
     this.bodyEnd = needed

@@ -1,5 +1,6 @@
 // What a channel in tx mode holds back until commit: messages, whole, and settlements by delivery tag. 0-9-1 §1.9.
 import type { IncomingMessage } from '../../storage/message-store'
+import type { Gathered } from './publish-assembly'
 import type { Unacked } from './unacked'
 
 export interface HeldPublish extends IncomingMessage {
@@ -15,12 +16,18 @@ export interface HeldSettle {
 export class Transaction {
   publishes: HeldPublish[] = []
   settles: HeldSettle[] = []
+  /** Of the messages held. */
+  bytes = 0
   private tags = new Set<number>()
+
+  constructor(private readonly gathered: Gathered) {}
 
   addPublish(m: HeldPublish): void {
     const names = copyOf(m.namesBuf, m.namesStart, m.namesEnd)
     const header = copyOf(m.headerBuf, m.headerStart, m.headerEnd)
     const body = copyOf(m.bodyBuf, m.bodyStart, m.bodyEnd)
+    this.bytes += names.length + header.length + body.length
+    this.gathered.bytes += names.length + header.length + body.length
     this.publishes.push({
       namesBuf: names,
       namesStart: 0,
@@ -50,6 +57,8 @@ export class Transaction {
 
   /** Forgets what is held; rolled-back settlements can be given again. */
   clear(): void {
+    this.gathered.bytes -= this.bytes
+    this.bytes = 0
     this.publishes = []
     this.settles = []
     this.tags = new Set()

@@ -81,6 +81,7 @@ function faultOf(files: Map<string, Buffer>, promised: Promised): string | null 
       for (const position of group.positions) found.set(position, crc32(log.read(position).payload))
       after = group.positions[group.positions.length - 1]
     }
+    log.begin()
     const queues = opened.definitions.queue.map((queue) => queue.id)
     log.close(false)
     return difference(found, queues, opened.lastPosition, promised)

@@ -3,6 +3,7 @@ import type { ByteRange } from '../../../storage/message-store'
 import { storedBodyLength } from '../../../storage/segment'
 import { ChannelCredit, type Consumer, type ConsumerSink, type UnackedOwner } from '../consumer'
 import type { Ticket } from '../core-api'
+import { type Letter, readNumber } from './message'
 
 export interface Delivery {
   ticket: Ticket
@@ -12,11 +13,10 @@ export interface Delivery {
   n: number
 }
 
-/** The number a message's body begins with. */
-export function messageNumber({ buf, start, end }: ByteRange): number {
-  const length = storedBodyLength(buf, start)
-  const bodyAt = end - 1 - length
-  return Number.parseInt(buf.toString('latin1', bodyAt, Math.min(bodyAt + 16, end - 1)), 10)
+/** What a transaction holds back until its commit. */
+export interface HeldWork {
+  letters: Letter[]
+  settles: Map<Delivery, boolean> // for good, or back to the queue
 }
 
 export class SimulatedChannel implements ConsumerSink {
@@ -25,23 +25,35 @@ export class SimulatedChannel implements ConsumerSink {
   readonly consumers = new Set<Consumer>()
   readonly parked = new Set<Consumer>()
   unacked: Delivery[] = []
+  tx: HeldWork | null = null
   isWritable = true
 
   constructor(
     readonly channelNumber: number,
     private readonly onDelivery: (delivery: Delivery, redelivered: boolean, noAck: boolean) => void,
+    private readonly onViolation: (error: Error) => void,
   ) {}
 
   deliver(consumer: Consumer, ticket: Ticket, redelivered: boolean, range: ByteRange): void {
-    const bytes = storedBodyLength(range.buf, range.start)
-    const delivery = { ticket, bytes, owner: consumer, queueId: consumer.queue.id, n: messageNumber(range) }
-    if (!consumer.noAck) this.hold(delivery)
-    this.onDelivery(delivery, redelivered, consumer.noAck)
+    try {
+      const bytes = storedBodyLength(range.buf, range.start)
+      const delivery = { ticket, bytes, owner: consumer, queueId: consumer.queue.id, n: readNumber(range) }
+      if (!consumer.noAck) this.hold(delivery)
+      this.onDelivery(delivery, redelivered, consumer.noAck)
+    } catch (error) {
+      this.onViolation(error as Error) // thrown from here it would end the process: the event loop called us
+    }
   }
 
   hold(delivery: Delivery): void {
     this.unacked.push(delivery)
     this.credit.used++
+  }
+
+  /** Those that no transaction is about to settle. */
+  get unheld(): Delivery[] {
+    const { tx } = this
+    return tx === null ? this.unacked : this.unacked.filter((delivery) => !tx.settles.has(delivery))
   }
 
   onCancelled(consumer: Consumer): void {

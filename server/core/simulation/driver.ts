@@ -1,313 +1,302 @@
 // Drives a broker's queue machine at random and tells the model of it. One action after the other, turns of the event loop
-// in between; commits and reads fail or wait, the process dies, or stops and starts.
-import { MemoryBackend } from '../../../storage/memory-backend'
-import { sampleMessage } from '../../../storage/sample-message'
-import { LOGGED, UNROUTABLE } from '../vhost'
-import { type Delivery, messageNumber, SimulatedChannel } from './channel'
-import { checkCounts, checkNobodyWaits } from './checks'
+// in between; commits, reads and the scratch file's transfers happen when it says so, in any order, late, or fail; memory
+// runs short; the process dies, also while it starts, or stops and starts.
+import type { StorageErrorKind } from '../../../storage/log-backend'
+import { checkCounts, checkNobodyWaits, checkNothingLeft } from './checks'
+import { Clients } from './clients'
+import type { SimulatedDisk } from './disk'
 import { Life } from './life'
-import { Model, type ModelQueue, Violation } from './model'
+import { Model, Violation } from './model'
 import type { Random } from './random'
 
-const QUEUES: readonly [name: string, durable: boolean][] = [
-  ['orders', true],
-  ['bills', true],
-  ['letters', true],
-  ['news', false],
-]
-const BIG_BYTES = 90_000 // a few of these fill a slab
+/** Of actions on the disks, while nobody else does anything: more is a busy loop. */
+const OPERATIONS_MAX = 20_000
+const FAULTS: readonly StorageErrorKind[] = ['full', 'unavailable']
+
+/** How often what happened; for the reader of a run, who wants to know what it was worth. */
+export interface Tally {
+  steps: number
+  messages: number
+  deliveries: number
+  commits: number
+  faults: number
+  reads: number
+  copies: number
+  spills: number
+  crashes: number
+  stops: number
+}
 
 export class Driver {
-  private readonly disk = new MemoryBackend({ remembers: true })
+  readonly tally: Tally = {
+    steps: 0,
+    messages: 0,
+    deliveries: 0,
+    commits: 0,
+    faults: 0,
+    reads: 0,
+    copies: 0,
+    spills: 0,
+    crashes: 0,
+    stops: 0,
+  }
   private readonly model = new Model()
   private life!: Life
-  private channels: SimulatedChannel[] = []
-  private consumerTags = 0
-  private violation: Violation | null = null
+  private clients!: Clients
+  private stories: number[] = []
+  private isStalled = false
+  /** The disk failed in the act of promising and will do nothing more in this life. */
+  private isDoomed = false
+  /** Of a thousand occasions for it, on how many the process ends. */
+  private deaths = 0
+  /** This life is to be short. */
+  private diesAt = Number.POSITIVE_INFINITY
 
-  constructor(private readonly random: Random) {}
+  constructor(
+    private readonly random: Random,
+    private readonly disk: SimulatedDisk,
+  ) {}
 
-  async run(steps: number): Promise<void> {
-    await this.start()
-    for (let i = 0; i < steps; i++) {
-      await this.step()
-      if (this.violation !== null) throw this.violation
-      checkCounts(this.model, this.life)
+  /** Rejects with what must not be. Resolves with a number that says whether two runs went alike. */
+  async run(steps: number): Promise<number> {
+    try {
+      await this.start()
+      for (; this.tally.steps < steps; this.tally.steps++) {
+        await this.step()
+        this.check()
+      }
+      await this.finish()
+      return this.stories.reduce((all, story) => Math.imul(all ^ story, 0x01000193), this.clients.story)
+    } finally {
+      this.countLife()
+      this.tally.messages = this.model.published
+      this.tally.deliveries = this.model.deliveries
+      await this.disk.close(false).catch(() => {})
+      await this.life?.spill.close()
     }
-    await this.finish()
+  }
+
+  private check(): void {
+    if (this.clients.violation !== null) throw this.clients.violation
+    checkCounts(this.model, this.life)
   }
 
   private async step(): Promise<void> {
     const { random } = this
-    const dice = random.below(100)
-    if (dice < 30) this.publish()
-    else if (dice < 50) this.settle()
-    else if (dice < 58) this.consume()
-    else if (dice < 63) this.get()
-    else if (dice < 68) this.declareOrBind()
-    else if (dice < 70) this.remove()
-    else if (dice < 74) this.disturbChannel()
-    else if (dice < 76) this.pageOut()
-    else if (dice < 82) this.disturbLog()
-    else if (dice < 92) this.life.core.runTurn()
-    else if (dice < 99) await this.rest()
-    else await this.restart()
+    if (this.tally.steps >= this.diesAt) return this.crashAndStart()
+    const dice = random.below(1000)
+    if (dice < 480) this.clients.act()
+    else if (dice < 750) await this.completeSome()
+    else if (dice < 840) this.life.core.runTurn()
+    else if (dice < 880) await this.life.quiet()
+    else if (dice < 905) this.life.clock.advance(random.pick([5, 5, 1000]))
+    else if (dice < 920) await this.disk.forget(random.below(20))
+    else if (dice < 945) this.pressMemory()
+    else if (dice < 985) this.disturb()
+    else if (dice < 994) await this.rest()
+    else if (random.below(1000) < this.deaths) await (random.chance(70) ? this.crashAndStart() : this.stopAndStart())
   }
 
-  // -- clients --------------------------------------------------------------------------------------------------------
+  // -- disks ----------------------------------------------------------------------------------------------------------
 
-  private publish(): void {
-    const { random, model, life } = this
-    const isPersistent = random.chance(75)
-    for (let copies = 1 + random.below(4); copies > 0; copies--) {
-      const n = model.nextMessage()
-      const isFanout = random.chance(40)
-      const name = random.pick(QUEUES)[0]
-      const body = `${n}${' '.repeat(random.chance(10) ? BIG_BYTES : random.below(60))}`
-      const names = isFanout ? { exchange: 'amq.fanout', routingKey: 'any' } : { exchange: '', routingKey: name }
-      const outcome = life.vhost.publish(null, sampleMessage({ ...names, body, persistent: isPersistent }))
-      const queues = this.queues().filter((q) => (isFanout ? q.isBound : q.name === name))
-      const expectLogged = isPersistent && queues.some((q) => q.durable)
-      if ((outcome === UNROUTABLE) !== (queues.length === 0)) throw new Violation(`message ${n} took another route`)
-      if ((outcome === LOGGED) !== expectLogged) throw new Violation(`message ${n} is logged: ${outcome === LOGGED}`)
-      model.publishedTo(queues, n, body.length, isPersistent, this.batch)
-    }
-  }
-
-  private consume(): void {
+  private async completeSome(): Promise<void> {
     const { random, life } = this
-    const queue = this.anyQueue()
-    if (queue === undefined) return
-    const channel = random.pick(this.channels)
-    const spec = { tag: `c${++this.consumerTags}`, noAck: random.chance(20), exclusive: false, arguments: {} }
-    channel.consumers.add(life.declarations.consume(queue.name, channel, { ...spec, prefetch: random.below(4) }))
-  }
-
-  private get(): void {
-    const { random, life, model } = this
-    const queue = this.anyQueue()
-    const actual = queue && life.queue(queue.id)
-    if (queue === undefined || actual === undefined) return
-    const noAck = random.chance(40)
-    const range = { buf: Buffer.alloc(0), start: 0, end: 0 }
-    const taken = actual.take(noAck, range)
-    if (taken === 'loading') return
-    if (taken === 'empty') {
-      if (queue.all(false).length > 0) throw new Violation(`${queue.name} is called empty`)
-      return
-    }
-    const n = messageNumber(range)
-    const { ticket, bodyBytes: bytes, redelivered } = taken
-    model.delivered(queue.id, n, redelivered)
-    if (noAck) {
-      actual.settleTaken(ticket)
-      model.settled(queue, n, this.batch)
-    } else random.pick(this.channels).hold({ ticket, bytes, owner: actual, queueId: queue.id, n })
-  }
-
-  private readonly onDelivery = ({ queueId, n }: Delivery, redelivered: boolean, noAck: boolean): void => {
-    try {
-      const queue = this.model.delivered(queueId, n, redelivered)
-      if (noAck) this.model.settled(queue, n, this.batch)
-    } catch (error) {
-      this.violation ??= error as Violation // thrown from here it would end the process: the event loop called us
+    if (this.isStalled) return
+    for (let count = 1 + random.below(3); count > 0 && life.pacer.count > 0; count--) {
+      // Reads are many; the commit among them is not to wait for ever.
+      const commit = random.chance(40) ? life.pacer.find('commit') : -1
+      await this.complete(commit === -1 ? random.below(life.pacer.count) : commit)
     }
   }
 
-  private settle(): void {
-    const { random } = this
-    const channel = random.pick(this.channels)
-    const { unacked } = channel
-    if (unacked.length === 0) return
-    const at = random.below(unacked.length)
-    this.settleAll(channel, random.chance(30) ? unacked.slice(0, at + 1) : [unacked[at]], random.chance(70))
+  private async complete(at: number): Promise<void> {
+    const what = await this.life.complete(at)
+    if (what === 'commit') this.tally.commits++
+    else if (what === 'read') this.tally.reads++
   }
 
-  private settleAll(channel: SimulatedChannel, deliveries: readonly Delivery[], forGood: boolean): void {
-    for (const { queueId, n } of deliveries) {
-      const queue = this.model.queues.get(queueId) as ModelQueue
-      if (forGood) this.model.settled(queue, n, this.batch)
-      else this.model.requeued(queue, n, this.batch)
-    }
-    channel.settle(deliveries, forGood)
+  private pressMemory(): void {
+    this.life.bytesInMemory = this.random.pick([0, 2000, 20_000, 100_000, Number.POSITIVE_INFINITY])
+    this.life.core.requestTurn()
   }
 
-  private declareOrBind(): void {
-    const { random, life, model } = this
-    const [name, durable] = random.pick(QUEUES)
-    const { batch } = this
-    const { queue, created } = life.declarations.declareQueue(name, {
-      durable,
-      exclusive: false,
-      autoDelete: false,
-      arguments: {},
-    })
-    if (created) model.declared(queue.id, name, durable, batch)
-    const known = model.queues.get(queue.id) as ModelQueue
-    if (random.chance(40)) return
-    const bind = random.chance(80)
-    if (bind === known.isBound) return
-    if (bind) life.declarations.bindQueue(name, 'amq.fanout', '', {})
-    else life.declarations.unbindQueue(name, 'amq.fanout', '', {})
-    known.bindings.push({ bound: bind, batch })
-  }
-
-  private remove(): void {
-    const { random, life, model } = this
-    const queue = this.anyQueue()
-    if (queue === undefined) return
-    const ready = queue.all(false).length
-    const isDelete = random.chance(50)
-    if (isDelete) model.deleted(queue, this.batch)
-    else model.purged(queue, this.batch)
-    const { declarations } = life
-    const count = isDelete ? declarations.deleteQueue(queue.name, false, false) : declarations.purgeQueue(queue.name)
-    if (count !== ready) throw new Violation(`${count} messages removed from ${queue.name}, not ${ready}`)
-  }
-
-  private disturbChannel(): void {
-    const { random } = this
-    const channel = random.pick(this.channels)
-    const [consumer] = channel.consumers
-    const dice = random.below(4)
-    if (dice === 0) {
-      channel.isWritable = !channel.isWritable
-      channel.wake()
-    } else if (dice === 1) {
-      channel.credit.limit = random.below(6)
-      channel.wake()
-    } else if (dice === 2 && consumer !== undefined) {
-      channel.consumers.delete(consumer)
-      consumer.cancel()
-    } else if (dice === 3) this.closeChannel(channel)
-  }
-
-  private closeChannel(channel: SimulatedChannel): void {
-    for (const consumer of channel.consumers) consumer.cancel()
-    channel.consumers.clear()
-    this.settleAll(channel, [...channel.unacked], false)
-  }
-
-  // -- the machine and its disk ---------------------------------------------------------------------------------------
-
-  private pageOut(): void {
-    const { store } = this.life.core.journal
-    for (const segment of store.segments.values()) {
-      if (segment.isPageable && !store.isCurrent(segment)) store.pageOut(segment)
-    }
-  }
-
-  private disturbLog(): void {
+  private disturb(): void {
     const { random, life } = this
-    const dice = random.below(6)
-    if (dice === 0) life.log.hold()
-    else if (dice === 1) life.log.release()
-    else if (dice === 2) life.clock.advance(random.pick([5, 1000]))
-    else if (dice === 3) this.failCommits(1 + random.below(2))
-    else if (dice === 4) this.failOneRead()
-    else life.clock.advance(5)
+    const dice = random.below(10)
+    if (dice < 2) this.isStalled = random.chance(30)
+    else if (dice < 4) this.failCommits(1 + random.below(3))
+    else if (dice < 5) this.failReads(random.chance(50))
+    else if (dice < 6) life.spill.isFailing = random.chance(50)
+    else if (dice < 7 && random.chance(20)) this.doom()
   }
 
   private failCommits(times: number): void {
+    if (this.isDoomed) return
     const { log } = this.life
     const last = log.commits + times
-    log.faultOf = (commit) =>
-      commit <= last ? { kind: this.random.pick(['unavailable', 'full'] as const) } : undefined
+    const kind = this.random.pick(FAULTS)
+    log.faultOf = (commit) => {
+      if (commit > last) return undefined
+      this.tally.faults++
+      return { kind }
+    }
   }
 
-  private failOneRead(): void {
-    const { log } = this.life
-    log.readFaultOf = () => {
-      log.readFaultOf = () => undefined
+  private failReads(isFailing: boolean): void {
+    this.life.log.readFaultOf = () => {
+      if (!isFailing || this.random.chance(50)) return undefined
+      this.tally.faults++
       return 'unavailable'
     }
   }
 
-  /** Everything under way ends, whatever was wrong with the log. */
+  private doom(): void {
+    if (this.isDoomed) return
+    this.isDoomed = true
+    let stored = true
+    this.life.log.faultOf = () => {
+      const fault = { kind: 'unavailable' as const, stored }
+      stored = false
+      this.tally.faults++
+      return fault
+    }
+    this.diesAt = this.tally.steps + 1 + this.random.below(40)
+  }
+
+  private calm(): void {
+    this.isStalled = false
+    this.life.log.faultOf = () => undefined
+    this.life.log.readFaultOf = () => undefined
+    this.life.spill.isFailing = false
+  }
+
+  /** Everything under way ends, whatever was wrong with the disks. */
   private async rest(): Promise<void> {
+    if (this.isDoomed) return
+    this.calm()
     const { life } = this
-    life.log.release()
-    life.log.faultOf = () => undefined
-    life.log.readFaultOf = () => undefined
-    for (let i = 0; i < 8; i++) {
+    let operations = 0
+    for (let quietRounds = 0; quietRounds < 3; quietRounds++) {
       await life.quiet()
+      for (; life.pacer.count > 0; quietRounds = 0) {
+        await this.complete(0)
+        await life.quiet()
+        if (++operations > OPERATIONS_MAX) throw new Violation('the disks are never left alone')
+      }
       life.clock.advance(1000)
     }
     await life.quiet()
     checkNobodyWaits(this.model, life)
   }
 
-  private async restart(): Promise<void> {
-    if (this.random.chance(35)) await this.stop()
-    else await this.crash()
+  // -- lives ----------------------------------------------------------------------------------------------------------
+
+  private async start(): Promise<void> {
+    const { random, model } = this
+    this.model.committed = 0
+    this.isStalled = false
+    this.isDoomed = false
+    this.diesAt = Number.POSITIVE_INFINITY
+    this.deaths = random.pick([100, 300, 2000])
+    if (random.chance(8)) this.diesAt = this.tally.steps + 1 + random.below(20)
+    this.life = await Life.start(this.disk, random.pick([400, 4096, 32_768]), (batch) => {
+      model.committed = batch
+    })
+    this.clients = new Clients(random, model, this.life)
+    this.clients.messagesMax = random.pick([20, 100, 400])
+  }
+
+  private async crashAndStart(): Promise<void> {
+    await this.crash()
     await this.start()
   }
 
   private async crash(): Promise<void> {
-    const { random, life, model } = this
-    if (random.chance(30)) {
-      // The disk fails in the act of promising; the process never gets to write again.
-      life.log.faultOf = () => ({ kind: 'unavailable', stored: true })
-      life.core.runTurn()
-      if (random.chance(50)) await Promise.resolve()
-    }
-    for (const channel of this.channels) channel.isWritable = false
-    await life.crash()
-    model.recovered(await Life.look(this.disk))
+    for (const channel of this.clients.channels) channel.isWritable = false
+    await this.life.crash()
+    this.tally.crashes++
+    this.countLife()
+    await this.dieStarting()
+    this.model.recovered(await Life.look(this.disk))
+  }
+
+  private async stopAndStart(): Promise<void> {
+    if (this.isDoomed) return this.crashAndStart()
+    await this.stop()
+    await this.start()
   }
 
   private async stop(): Promise<void> {
-    const { life, model } = this
-    for (const channel of this.channels) this.closeChannel(channel)
-    life.log.release()
-    life.log.faultOf = () => undefined
+    const { clients, model, life, random } = this
+    for (const channel of clients.channels) clients.close(channel)
+    this.check()
+    this.calm()
+    if (random.chance(20)) return this.stopInVain()
     await life.stop()
+    this.tally.stops++
+    this.countLife()
     model.stoppedCleanly()
+    if (await this.dieStarting()) model.sawCrash()
   }
 
-  private async start(): Promise<void> {
-    this.model.committed = 0
-    this.life = await Life.start(this.disk, (batch) => {
-      this.model.committed = batch
-    })
-    // So that messages are copied forward within the few of a run.
-    Object.assign(this.life.core.journal.rows.limits, {
-      logBytesMin: 300,
-      rowsMin: 4,
-      liveShare: 1.5,
-      copyBytesMax: 2000,
-    })
-    this.channels = [1, 2, 3].map((number) => new SimulatedChannel(number, this.onDelivery))
+  /** The disk takes nothing just then: as good as a crash. */
+  private async stopInVain(): Promise<void> {
+    const { life } = this
+    this.failCommits(1000)
+    const wasTaken = await life.stop().then(
+      () => true,
+      () => false,
+    )
+    await life.spill.close()
+    this.countLife()
+    if (wasTaken) this.model.stoppedCleanly()
+    else this.model.recovered(await Life.look(this.disk))
   }
 
-  /** In the end everything that the model holds is handed out, in order, and nothing else. */
+  /** Now and then the process dies while it reads its log, once or twice. */
+  private async dieStarting(): Promise<boolean> {
+    const { random, disk } = this
+    let deaths = 0
+    for (; random.chance(25); deaths++) {
+      await disk.open()
+      let left = random.below(30)
+      await disk
+        .replay(() => {
+          if (left-- === 0) throw new Error('the process dies')
+        })
+        .catch(() => {})
+      await disk.close(false)
+    }
+    this.tally.crashes += deaths
+    return deaths > 0
+  }
+
+  /** In the end everything that the model holds is handed out, in order, and nothing else; and nothing of it is left. */
   private async finish(): Promise<void> {
-    await this.restart()
-    const channel = new SimulatedChannel(9, this.onDelivery)
-    for (const { name } of this.queues()) {
-      const spec = { tag: name, noAck: true, exclusive: false, prefetch: 0, arguments: {} }
-      channel.consumers.add(this.life.declarations.consume(name, channel, spec))
-    }
+    const { random } = this
+    if (this.isDoomed) await this.crashAndStart()
+    else if (random.chance(50)) await (random.chance(50) ? this.crashAndStart() : this.stopAndStart())
+    this.diesAt = Number.POSITIVE_INFINITY
+    this.life.bytesInMemory = random.pick([0, 20_000, Number.POSITIVE_INFINITY])
+    for (const channel of [...this.clients.channels]) this.clients.close(channel)
+    const channel = this.clients.addChannel(99)
+    for (const queue of this.clients.queues()) this.clients.addConsumer(queue, channel, random.chance(80), 0)
     await this.rest()
-    if (this.violation !== null) throw this.violation
-    checkCounts(this.model, this.life)
-    for (const queue of this.queues()) {
-      if (queue.held.size > 0) throw new Violation(`${queue.held.size} messages stay in ${queue.name}`)
+    while (channel.unacked.length > 0) {
+      this.clients.settleAll(channel, [...channel.unacked], true)
+      await this.rest()
     }
+    this.check()
+    await checkNothingLeft(this.model, this.life, this.disk)
   }
 
-  // -- looking --------------------------------------------------------------------------------------------------------
-
-  /** The batch that takes what is recorded now. */
-  private get batch(): number {
-    return this.life.core.journal.gathering
-  }
-
-  private queues(): ModelQueue[] {
-    return [...this.model.queues.values()].filter((q) => q.deletedIn === null)
-  }
-
-  private anyQueue(): ModelQueue | undefined {
-    return this.random.pick(this.queues())
+  private countLife(): void {
+    const { tally, life, clients } = this
+    if (life === undefined) return
+    this.stories.push(clients.story)
+    tally.copies += life.copies
+    tally.spills += life.spill.transfers
+    life.copies = 0
+    life.spill.transfers = 0
   }
 }

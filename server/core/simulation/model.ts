@@ -1,44 +1,11 @@
 // What the queue machine must do, in its simplest form: queues of numbered messages as plain maps, no bytes, no log. The
 // driver tells it what it asked of the broker and what the broker did; it throws Violation for what must not be.
 //
-// Of what a crash may take or leave it knows the batch: work of a batch up to `committed` is on disk, later work may be.
+// Of what a crash may take or leave it knows the batch. Work of a batch up to `committed` is on disk; of later ones some may
+// be, from the first on, each whole: so a transaction is never torn apart, and what is found tells up to where.
+import { type Held, ModelQueue, type QueueKind, Violation } from './model-queue'
 
-export class Violation extends Error {
-  override readonly name = 'Violation'
-}
-
-export interface Held {
-  readonly n: number // messages are numbered in the order of their publishing
-  readonly bytes: number
-  readonly publishedIn: number // batch; 0 where this queue does not log it
-  isUnacked: boolean
-  wasDelivered: boolean // ever, in this queue
-  sawCrash: boolean // then `redelivered` may be said in doubt
-}
-
-export class ModelQueue {
-  readonly held = new Map<number, Held>()
-  /** Gone for good, and the batch that says so. */
-  readonly settled = new Map<number, { message: Held; batch: number }>()
-  /** Of its binding to the fan-out exchange. */
-  bindings: { bound: boolean; batch: number }[] = [{ bound: false, batch: 0 }]
-  deletedIn: number | null = null
-
-  constructor(
-    readonly id: number,
-    readonly name: string,
-    readonly durable: boolean,
-    readonly declaredIn: number,
-  ) {}
-
-  get isBound(): boolean {
-    return this.bindings[this.bindings.length - 1].bound
-  }
-
-  all(isUnacked: boolean): Held[] {
-    return [...this.held.values()].filter((m) => m.isUnacked === isUnacked)
-  }
-}
+export { type Held, ModelQueue, type QueueKind, Violation } from './model-queue'
 
 /** What was found on disk after a crash. */
 export interface Found {
@@ -52,12 +19,15 @@ export class Model {
   /** Every queue that may still matter, by id; deleted ones until their deletion is on disk. */
   readonly queues = new Map<number, ModelQueue>()
   committed = 0
-  private published = 0
+  published = 0
+  deliveries = 0
+  /** By message, how many queues hold it. */
+  private readonly holders = new Map<number, number>()
 
   // -- what the driver does -------------------------------------------------------------------------------------------
 
-  declared(id: number, name: string, durable: boolean, batch: number): void {
-    this.queues.set(id, new ModelQueue(id, name, durable, batch))
+  declared(id: number, kind: QueueKind, batch: number): void {
+    this.queues.set(id, new ModelQueue(id, kind, batch))
   }
 
   deleted(queue: ModelQueue, batch: number): void {
@@ -65,10 +35,8 @@ export class Model {
     this.purged(queue, batch)
   }
 
-  purged(queue: ModelQueue, batch: number): number {
-    const ready = queue.all(false)
-    for (const { n } of ready) this.settled(queue, n, batch)
-    return ready.length
+  purged(queue: ModelQueue, batch: number): void {
+    for (const { n, isUnacked } of [...queue.held.values()]) if (!isUnacked) this.settled(queue, n, batch)
   }
 
   nextMessage(): number {
@@ -78,19 +46,36 @@ export class Model {
   publishedTo(queues: readonly ModelQueue[], n: number, bytes: number, isPersistent: boolean, batch: number): void {
     for (const queue of queues) {
       const publishedIn = isPersistent && queue.durable ? batch : 0
-      queue.held.set(n, { n, bytes, publishedIn, isUnacked: false, wasDelivered: false, sawCrash: false })
+      this.add(queue, { n, bytes, publishedIn, isUnacked: false, wasDelivered: false, sawCrash: false })
     }
   }
 
   settled(queue: ModelQueue, n: number, batch: number): void {
-    const message = this.find(queue, n)
-    queue.held.delete(n)
+    const message = queue.find(n)
+    this.drop(queue, message)
     if (message.publishedIn !== 0) queue.settled.set(n, { message, batch })
   }
 
   requeued(queue: ModelQueue, n: number, batch: number): void {
     if (queue.deletedIn !== null) this.settled(queue, n, batch)
-    else this.find(queue, n).isUnacked = false
+    else queue.putBack(queue.find(n))
+  }
+
+  /** Different messages that some queue holds. */
+  get messages(): number {
+    return this.holders.size
+  }
+
+  private add(queue: ModelQueue, message: Held): void {
+    queue.add(message)
+    this.holders.set(message.n, (this.holders.get(message.n) ?? 0) + 1)
+  }
+
+  private drop(queue: ModelQueue, message: Held): void {
+    queue.drop(message)
+    const left = (this.holders.get(message.n) as number) - 1
+    if (left > 0) this.holders.set(message.n, left)
+    else this.holders.delete(message.n)
   }
 
   // -- what the broker does -------------------------------------------------------------------------------------------
@@ -98,39 +83,46 @@ export class Model {
   delivered(queueId: number, n: number, redelivered: boolean): ModelQueue {
     const queue = this.queues.get(queueId)
     if (queue === undefined) throw new Violation(`message ${n} came from unknown queue ${queueId}`)
-    const message = this.find(queue, n)
+    const message = queue.find(n)
     if (message.isUnacked) throw new Violation(`message ${n} was delivered twice at a time by ${queue.name}`)
-    for (const other of queue.held.values()) {
-      if (!other.isUnacked && other.n < n) throw new Violation(`${queue.name} delivered ${n} before ${other.n}`)
-    }
-    if (message.wasDelivered && !redelivered)
+    const first = queue.firstReady as Held
+    if (first.n < n) throw new Violation(`${queue.name} delivered ${n} before ${first.n}`)
+    if (message.wasDelivered && !redelivered) {
       throw new Violation(`message ${n} was delivered before, and nobody said so`)
+    }
     if (!message.wasDelivered && redelivered && !message.sawCrash) {
       throw new Violation(`message ${n} was called redelivered and is new`)
     }
-    message.wasDelivered = true
-    message.isUnacked = true
+    queue.take(message)
+    this.deliveries++
     return queue
-  }
-
-  private find(queue: ModelQueue, n: number): Held {
-    const message = queue.held.get(n)
-    if (message !== undefined) return message
-    const gone = queue.settled.has(n) ? 'is settled' : 'was never there'
-    throw new Violation(`message ${n} of ${queue.name} ${gone}`)
   }
 
   // -- a new life -----------------------------------------------------------------------------------------------------
 
   /** Checks what a crash left, and goes on from there. */
   recovered(found: readonly Found[]): void {
+    this.committed = this.foundUpTo(found)
     for (const queue of this.queues.values()) {
       const isSure = queue.durable && queue.declaredIn <= this.committed && queue.deletedIn === null
       if (isSure && !found.some((f) => f.id === queue.id)) throw new Violation(`queue ${queue.name} is lost`)
     }
     const kept = found.map((f) => this.recoveredQueue(f))
-    this.queues.clear()
-    for (const queue of kept) this.queues.set(queue.id, queue)
+    this.startOver(kept)
+  }
+
+  /** The last batch of which something is there: then so is the rest of it, and every one before it. */
+  private foundUpTo(found: readonly Found[]): number {
+    let last = this.committed
+    for (const { id, messages } of found) {
+      const queue = this.queues.get(id)
+      last = Math.max(last, queue?.declaredIn ?? 0)
+      for (const n of messages) {
+        const message = queue?.held.get(n) ?? queue?.settled.get(n)?.message
+        last = Math.max(last, message?.publishedIn ?? 0)
+      }
+    }
+    return last
   }
 
   private recoveredQueue(found: Found): ModelQueue {
@@ -143,11 +135,11 @@ export class Model {
     }
     this.checkBinding(queue, found.isBound)
     this.checkMessages(queue, found.messages)
-    const next = new ModelQueue(queue.id, queue.name, true, 0)
+    const next = new ModelQueue(queue.id, queue, 0)
     next.bindings = [{ bound: found.isBound, batch: 0 }]
     for (const n of found.messages) {
       const message = (queue.held.get(n) ?? queue.settled.get(n)?.message) as Held
-      next.held.set(n, { ...message, publishedIn: -1, isUnacked: false, sawCrash: true })
+      next.add({ ...message, publishedIn: -1, isUnacked: false, sawCrash: true })
     }
     return next
   }
@@ -171,8 +163,9 @@ export class Model {
       }
     })
     if (queue.deletedIn !== null) return
+    const there = new Set(found)
     for (const { n, publishedIn } of queue.held.values()) {
-      if (publishedIn !== 0 && publishedIn <= this.committed && !found.includes(n)) {
+      if (publishedIn !== 0 && publishedIn <= this.committed && !there.has(n)) {
         throw new Violation(`message ${n} of ${queue.name} was confirmed and is lost`)
       }
     }
@@ -180,13 +173,32 @@ export class Model {
 
   /** After a clean stop nothing is in doubt: what is durable is there, as it was. */
   stoppedCleanly(): void {
-    for (const queue of [...this.queues.values()]) {
-      queue.settled.clear()
-      if (!queue.durable || queue.deletedIn !== null) this.queues.delete(queue.id)
-      for (const message of [...queue.held.values()]) {
+    const kept: ModelQueue[] = []
+    for (const queue of this.queues.values()) {
+      if (!queue.durable || queue.deletedIn !== null) continue
+      const next = new ModelQueue(queue.id, queue, 0)
+      next.bindings = [{ bound: queue.isBound, batch: 0 }]
+      for (const message of queue.held.values()) {
         if (message.isUnacked) throw new Violation(`message ${message.n} is unacked after a stop`)
-        if (message.publishedIn === 0) queue.held.delete(message.n)
+        if (message.publishedIn !== 0) next.add({ ...message, publishedIn: -1 })
       }
+      kept.push(next)
+    }
+    this.startOver(kept)
+  }
+
+  /** The broker died before anybody could ask it for anything. */
+  sawCrash(): void {
+    for (const queue of this.queues.values()) for (const message of queue.held.values()) message.sawCrash = true
+  }
+
+  private startOver(kept: readonly ModelQueue[]): void {
+    this.queues.clear()
+    this.holders.clear()
+    this.committed = 0
+    for (const queue of kept) {
+      this.queues.set(queue.id, queue)
+      for (const n of queue.held.keys()) this.holders.set(n, (this.holders.get(n) ?? 0) + 1)
     }
   }
 }
