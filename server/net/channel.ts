@@ -466,7 +466,9 @@ export class Channel implements ChannelView, ConsumerSink {
     const { publishes, settles } = tx
     tx.clear()
     for (const message of publishes) this.publishMessage(message, message.mandatory)
-    for (const s of settles) this.settle(s.tag, false, s.forGood, s.isAck)
+    this.connection.hub.core.journal.together(() => {
+      for (const s of settles) this.settle(s.tag, false, s.forGood, s.isAck)
+    })
     this.connection.replyWhenDurable(encodeMethod('tx.commit-ok', this.number, {}))
   }
 
