@@ -14,6 +14,7 @@ import type { Clock } from './clock'
 import type { Ticket } from './core-api'
 import { newChurnCounters, newMessageCounters } from './counters'
 import type { Shelved } from './gate'
+import type { ApplyTo } from './policies'
 import type { Queue } from './queue'
 import { SHELF_PREFIX } from './shelf'
 import { DEFAULT_HASHING, hashPassword, Users } from './users'
@@ -214,6 +215,17 @@ export class Core implements Surroundings {
     for (const { name, description } of definitions.vhost) this.vhosts.set(name, new Vhost(name, description, this))
     for (const user of definitions.user) this.users.add(user)
     for (const permission of definitions.permission) this.users.addPermission(permission)
+    for (const record of definitions.policy) {
+      const definition = JSON.parse(record.definition)
+      const applyTo = record.applyTo as ApplyTo
+      this.vhosts.get(record.vhost)?.policies.set('policy', { ...record, applyTo, definition })
+    }
+    for (const { component, vhost, name, value } of definitions.parameter) {
+      if (component !== 'operator_policy') continue
+      const { 'apply-to': applyTo, definition, ...rest } = JSON.parse(value)
+      const policy = { ...rest, name, applyTo, definition: JSON.parse(definition) }
+      this.vhosts.get(vhost)?.policies.set(component, policy)
+    }
     for (const record of definitions.exchange) {
       if (PREDECLARED.some(([name]) => name === record.name)) continue
       this.vhosts.get(record.vhost)?.addExchange(record.name, { ...record, arguments: tableFromJson(record.arguments) })

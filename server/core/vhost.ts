@@ -14,6 +14,7 @@ import { Exchange, type ExchangeSpec } from './exchange'
 import { Firehose, TRACE_EXCHANGE } from './firehose'
 import type { Shelved } from './gate'
 import { type GateSurroundings, gatesOf } from './gates'
+import { checkPolicy, Policies, type Policy, type PolicyKind } from './policies'
 import { Queue, type QueueSpec } from './queue'
 import { type Gated, type Route, Router } from './router'
 import type { Session } from './session'
@@ -77,6 +78,7 @@ export class Vhost implements VhostView, GateSurroundings {
   readonly queues = new Map<string, Queue>()
   readonly counters = newMessageCounters()
   readonly router: Router
+  readonly policies = new Policies()
   /** On while somebody traces the vhost's messages. */
   firehose: Firehose | null = null
 
@@ -222,6 +224,7 @@ export class Vhost implements VhostView, GateSurroundings {
 
   addExchange(name: string, spec: ExchangeSpec): Exchange {
     const exchange = new Exchange(name, spec, gatesOf(name, spec, this))
+    exchange.policy = this.policies.effective('exchange', name)
     this.exchanges.set(name, exchange)
     for (const { shelf } of exchange.gates) if (shelf?.durable) this.defineShelf(shelf)
     this.router.forget()
@@ -272,6 +275,7 @@ export class Vhost implements VhostView, GateSurroundings {
   /** `id` is given for a queue that comes back from the log. */
   addQueue(name: string, spec: QueueSpec & { id?: number }): Queue {
     const queue = new Queue(spec.id ?? this.surroundings.nextQueueId(), name, spec, this)
+    queue.policy = this.policies.effective('queue', name, queue.type)
     this.queues.set(name, queue)
     queue.owner?.exclusiveQueues.add(queue)
     this.router.forget()
@@ -305,6 +309,42 @@ export class Vhost implements VhostView, GateSurroundings {
   /** A consumer has left: an auto-delete queue goes with its last one. */
   onConsumerLeft(queue: Queue): void {
     if (queue.autoDelete && queue.consumers.length === 0) this.removeQueue(queue)
+  }
+
+  // -- policies -------------------------------------------------------------------------------------------------------
+
+  setPolicy(kind: PolicyKind, policy: Policy): void {
+    checkPolicy(kind, policy)
+    this.policies.set(kind, policy)
+    const { name, pattern, applyTo, priority } = policy
+    const definition = JSON.stringify(policy.definition)
+    if (kind === 'policy') {
+      const record = { vhost: this.name, name, pattern, applyTo, priority, definition }
+      this.journal.define({ op: 'put', kind: 'policy', record })
+    } else {
+      const value = JSON.stringify({ pattern, 'apply-to': applyTo, priority, definition })
+      this.journal.define({ op: 'put', kind: 'parameter', record: { component: kind, name, vhost: this.name, value } })
+    }
+    this.applyPolicies()
+  }
+
+  /** false: there was none. */
+  deletePolicy(kind: PolicyKind, name: string): boolean {
+    if (!this.policies.delete(kind, name)) return false
+    if (kind === 'policy') this.journal.define({ op: 'delete', kind: 'policy', key: { vhost: this.name, name } })
+    else this.journal.define({ op: 'delete', kind: 'parameter', key: { component: kind, name, vhost: this.name } })
+    this.applyPolicies()
+    return true
+  }
+
+  private applyPolicies(): void {
+    for (const exchange of this.exchanges.values()) {
+      exchange.policy = this.policies.effective('exchange', exchange.name)
+    }
+    for (const queue of this.queues.values()) {
+      queue.policy = this.policies.effective('queue', queue.name, queue.type)
+    }
+    this.router.forget()
   }
 
   // -- bindings -------------------------------------------------------------------------------------------------------
