@@ -1,5 +1,6 @@
 // Brings the bytes of a paged-out segment back into a slab: from the spill file if they went there, else from the rows of
 // the log.
+import { noteSpent } from './garbage'
 import { type LogBackend, type LogEntry, StorageError } from './log-backend'
 import { forEachMessage } from './log-rows'
 import type { MessageStore } from './message-store'
@@ -76,6 +77,7 @@ async function readRow(backend: LogBackend, segment: Segment, row: LogRow, found
     return
   }
   found.payloads.push(entry.payload)
+  noteSpent(entry.payload.length)
   let at = 0
   forEachMessage(entry.records, (ticket, length) => {
     const index = ticket % SEGMENT_TICKETS
