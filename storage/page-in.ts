@@ -20,6 +20,7 @@ export async function loadSegment(backend: LogBackend, store: MessageStore, segm
     if (isStillThere && !found.has(index)) throw lost(segment, index)
   }
   if (segment.live > 0) fill(store, segment, found)
+  for (const payload of found.payloads) noteSpent(payload.length)
 }
 
 /** Where each message of a segment was found: in which payload, from where, how long. */
@@ -77,7 +78,6 @@ async function readRow(backend: LogBackend, segment: Segment, row: LogRow, found
     return
   }
   found.payloads.push(entry.payload)
-  noteSpent(entry.payload.length)
   let at = 0
   forEachMessage(entry.records, (ticket, length) => {
     const index = ticket % SEGMENT_TICKETS
