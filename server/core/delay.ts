@@ -29,7 +29,7 @@ const DELAYED_EXCHANGE = 'x-delayed-exchange'
 const HELD = 'x-leveret-held'
 
 /** Messages routed, or looked at after a restart, in one turn. */
-const MOVED_PER_TURN = 1000
+const MOVED_PER_TURN = 256
 /** A timer can wait for 2^31 ms. */
 const TIMER_MS_MAX = 86_400_000
 

@@ -246,7 +246,11 @@ export class Vhost implements VhostView, GateSurroundings {
     this.journal.define({ op: 'put', kind: 'queue', record })
   }
 
-  /** Those that the log knows. */
+  /** Those of exchanges that a version declared which did not keep messages there. */
+  defineShelves(known: ReadonlySet<number>): void {
+    for (const shelf of this.shelves()) if (shelf.durable && !known.has(shelf.id)) this.defineShelf(shelf)
+  }
+
   *shelves(): Iterable<Shelved> {
     for (const { gates } of this.exchanges.values()) for (const { shelf } of gates) if (shelf !== null) yield shelf
   }
