@@ -41,12 +41,25 @@ export function claimDataDirectory(directory: string): DataDirectory {
 
 function ensureUsable(directory: string): void {
   try {
-    const made = fs.mkdirSync(directory, { recursive: true })
+    const made = makeDirectory(path.resolve(directory))
     if (made !== undefined) syncParents(path.resolve(directory), path.dirname(path.resolve(made)))
     if (!fs.statSync(directory).isDirectory()) throw new Error('it is not a directory')
     fs.accessSync(directory, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)
   } catch (error) {
     throw unusable(directory, error)
+  }
+}
+
+/** The first one made; undefined: it was there. */
+function makeDirectory(directory: string): string | undefined {
+  try {
+    return fs.mkdirSync(directory, { recursive: true })
+  } catch (error) {
+    // Node says ENOENT for whatever stands in the way further up; the parent that is there knows better.
+    let parent = path.dirname(directory)
+    while (!fs.existsSync(parent)) parent = path.dirname(parent)
+    fs.accessSync(parent, fs.constants.W_OK | fs.constants.X_OK)
+    throw error
   }
 }
 
@@ -71,7 +84,9 @@ const unusable = (what: string, error: unknown): StartupError =>
   new StartupError(
     'unusable',
     `cannot use ${what}: ${(error as Error).message}. ` +
-      `Make sure it exists and that the user running Leveret may read and write it, or name another data directory.`,
+      ((error as NodeJS.ErrnoException).code === 'EROFS'
+        ? 'Mount it for writing, or name another data directory. A disk that failed may have been mounted so by the system: see its log.'
+        : 'Make sure it exists and that the user running Leveret may read and write it, or name another data directory.'),
   )
 
 /** An empty SQLite file whose lock we hold: the kernel drops it when the process dies, however it dies, so no stale lock
@@ -82,6 +97,8 @@ function takeLock(lockPath: string): Database.Database {
     lock = new Database(lockPath, { timeout: 0 })
     lock.pragma('journal_mode = MEMORY') // no file beside it; the transaction writes nothing
     lock.exec('BEGIN EXCLUSIVE')
+    // SQLite falls back to reading a file that it may not write, and then its lock is a shared one.
+    fs.accessSync(lockPath, fs.constants.R_OK | fs.constants.W_OK)
     return lock
   } catch (error) {
     lock?.close()

@@ -32,6 +32,8 @@ const TYPES: Record<keyof Meta, string> = {
 
 export class DatabaseLook {
   readonly db: Database.Database
+  /** In the log; null before read(). */
+  entries: number | null = null
   /** SQLite makes these even to read. */
   private readonly made: string[]
 
@@ -78,6 +80,7 @@ export class DatabaseLook {
     const meta = readMeta(this.db, this.path)
     const noted = meta.clean_shutdown === 1 ? meta.log_at_stop : undefined
     const found = logBounds(this.db)
+    this.entries = Number(found.split(' ')[2])
     if (noted !== undefined && noted !== found) {
       throw damaged(this.path, `the log was left with entries ${noted} (first, last, how many), and has ${found}`)
     }

@@ -9,6 +9,7 @@ import { type RecordSink, readRecords } from './batch-codec'
 import { type LogBackend, StorageError } from './log-backend'
 import type { LogRows } from './log-rows'
 import type { MessageStore, Ticket } from './message-store'
+import type { RecoveryProgress } from './recovery-progress'
 import { type LogRow, SEGMENT_TICKETS, type Segment } from './segment'
 
 export interface RecoveredQueue {
@@ -33,6 +34,7 @@ export async function recover(
   rows: LogRows,
   knownQueues: ReadonlySet<number>,
   onMessage: OnRecovered,
+  progress: RecoveryProgress | null = null,
 ): Promise<Recovered> {
   const replay = new Replay(store, knownQueues)
   let last = 0
@@ -41,6 +43,7 @@ export async function recover(
     if (last !== 0 && position !== last + 1)
       throw new StorageError('corrupt', `entry ${last + 1} should stand before it`)
     last = position
+    progress?.onEntry(position)
     replay.startRow(position, records.length + payloadLength)
     readRecords(records, replay)
     replay.endRow(rows)
@@ -48,7 +51,9 @@ export async function recover(
   const recovered = replay.finish()
   if (recovered.messages === 0) return recovered
   const teller = new Teller(store, rows, knownQueues, onMessage)
+  progress?.onSecondPass()
   await backend.replay((position, records) => {
+    progress?.onEntry(position)
     teller.position = position
     readRecords(records, teller)
   })

@@ -14,7 +14,15 @@ import {
   type StorageStats,
 } from './log-backend'
 import { DEFAULT_SQLITE_LIMITS, type SqliteLimits } from './sqlite-limits'
-import type { Answer, Call, ErrorAnswer, ReplayGroup, Request, WorkerSettings } from './sqlite-protocol'
+import {
+  type Answer,
+  type Call,
+  type ErrorAnswer,
+  forEachRow,
+  type ReplayGroup,
+  type Request,
+  type WorkerSettings,
+} from './sqlite-protocol'
 import { compact, ownedBuffers } from './transfer'
 
 interface Waiter {
@@ -67,14 +75,13 @@ export class SqliteBackend implements LogBackend {
       // One group ahead: the worker reads while we work, and never more than two groups are in memory.
       const next = this.replayGroup(group.positions[group.positions.length - 1])
       next.catch(() => {}) // awaited below, unless onEntry throws first
-      const { positions, records, payloadLengths } = group
-      for (let i = 0; i < positions.length; i++) {
+      forEachRow(group, (position, records, payloadLength) => {
         try {
-          onEntry(positions[i], records[i], payloadLengths[i])
+          onEntry(position, records, payloadLength)
         } catch (error) {
-          throw this.located(error, positions[i])
+          throw this.located(error, position)
         }
-      }
+      })
       group = await next
     }
   }

@@ -131,11 +131,7 @@ export class SqliteLog {
         ? this.damagedEntry((rows.at(-1)?.[0] ?? after) + 1, (error as Error).message)
         : toStorageError(error)
     }
-    return {
-      positions: Float64Array.from(rows, (row) => row[0]),
-      payloadLengths: Float64Array.from(rows, (row) => row[3]),
-      records: rows.map((row) => row[2]),
-    }
+    return toGroup(rows)
   }
 
   read(position: LogPosition): LogEntry {
@@ -188,7 +184,7 @@ export class SqliteLog {
       return {
         fileBytes: fs.statSync(this.place.databasePath).size,
         walBytes: fs.statSync(`${this.place.databasePath}-wal`, { throwIfNoEntry: false })?.size ?? 0,
-        entries: this.look === null ? this.upkeep.entries : (this.sql.count.get() as [number])[0],
+        entries: this.look === null ? this.upkeep.entries : (this.look.entries ?? 0),
         freeBytes: disk.bavail * disk.bsize,
       }
     })
@@ -239,6 +235,7 @@ export class SqliteLog {
 
   /** Opens the connection that writes, and durably notes that the file is in use. */
   private takeOver(): Opened {
+    const entries = this.look?.entries
     this.look?.close()
     this.look = null
     this.connect()
@@ -253,7 +250,7 @@ export class SqliteLog {
       if (opened.cleanShutdown) this.sql.setMeta.run('clean_shutdown', 0)
       this.sql.setMeta.run('definitions_sum', this.tables.sum)
     })
-    this.upkeep = new SqliteUpkeep(this.db, this.limits, (this.sql.count.get() as [number])[0])
+    this.upkeep = new SqliteUpkeep(this.db, this.limits, entries ?? (this.sql.count.get() as [number])[0])
     return { ...opened, identity }
   }
 
@@ -361,6 +358,20 @@ export class SqliteLog {
 
 const codeOf = (error: unknown): string => (error as { code?: string }).code ?? ''
 const isDamage = (error: unknown): boolean => /^SQLITE_(CORRUPT|NOTADB|IOERR_SHORT_READ)/.test(codeOf(error))
+
+function toGroup(rows: readonly ReplayRow[]): ReplayGroup {
+  const recordsEnds = new Float64Array(rows.length)
+  let end = 0
+  for (const [i, row] of rows.entries()) recordsEnds[i] = end += row[2].length
+  const records = new Uint8Array(end)
+  for (const [i, row] of rows.entries()) records.set(row[2], recordsEnds[i] - row[2].length)
+  return {
+    positions: Float64Array.from(rows, (row) => row[0]),
+    payloadLengths: Float64Array.from(rows, (row) => row[3]),
+    records,
+    recordsEnds,
+  }
+}
 
 function toStorageError(error: unknown): StorageError | StartupError {
   if (error instanceof StorageError || error instanceof StartupError) return error

@@ -56,7 +56,7 @@ function perform(call: Exclude<Call, { call: 'backup' }>, arrays: Uint8Array[]):
       return log.commit(call.unit)
     case 'replay': {
       const group = log.replayGroup(call.after)
-      arrays.push(...group.records)
+      arrays.push(group.records)
       return group
     }
     case 'read': {

@@ -5,6 +5,7 @@ import * as path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { connect } from 'amqplib'
 import { Broker } from '../broker'
+import { silentLogger } from '../logger'
 import { runCommandLine } from './command-line'
 
 let place: string
@@ -55,6 +56,37 @@ async function ordersIn(directory: string): Promise<string[]> {
   await broker.stop()
   return bodies
 }
+
+describe('a broker that meets message bytes which are damaged', () => {
+  it('hands out nothing in their place, says once where they are, and salvage brings out the rest', async () => {
+    await fill()
+    const file = path.join(data, 'leveret.db')
+    const bytes = fs.readFileSync(file)
+    bytes[bytes.indexOf('order 3') + 6] = 0x39
+    fs.writeFileSync(file, bytes)
+    const lines: string[] = []
+    const note = (line: string) => lines.push(line)
+    const logger = { ...silentLogger, warn: note, error: note }
+    const broker = await Broker.start({ data, port: 0, adminPort: null, logger })
+    const connection = await connect(broker.url)
+    const channel = await connection.createChannel()
+    const bodies: string[] = []
+    await channel.consume('orders', (message) => bodies.push(`${message?.content}`))
+    while (lines.filter((line) => line.includes('Reading')).length === 0) await new Promise(setImmediate)
+    await new Promise((resolve) => setTimeout(resolve, 1100)) // it is tried again after a second, and not told again
+    expect(lines.filter((line) => line.includes('Reading'))).toEqual([
+      expect.stringMatching(
+        /log entry \d+ in .*leveret\.db holds message bytes that fail their checksum.*: leveret salvage --data \S+ --to \S+/,
+      ),
+    ])
+    expect(bodies).toEqual([])
+    await connection.close()
+    await broker.stop()
+    const { code, output } = await run('salvage', '--data', data, '--to', path.join(place, 'new'))
+    expect(code).toBe(1)
+    expect(output).toMatch(/^Lost: log entry \d+ .* fail their checksum, \d+ messages? of queue "\/ orders" lost$/m)
+  })
+})
 
 describe('leveret salvage', () => {
   const to = () => path.join(place, 'new')

@@ -6,7 +6,8 @@ import type { DefinitionChange, Definitions, QueueRecord } from '../../storage/d
 import { Journal } from '../../storage/journal'
 import type { LogBackend, Opened } from '../../storage/log-backend'
 import type { ByteRange } from '../../storage/message-store'
-import { recover } from '../../storage/recovery'
+import { type OnRecovered, recover } from '../../storage/recovery'
+import { RecoveryProgress } from '../../storage/recovery-progress'
 import { SEGMENT_TICKETS } from '../../storage/segment'
 import { SpillFile } from '../../storage/spill-file'
 import type { Clock } from './clock'
@@ -38,9 +39,9 @@ export interface CoreOptions {
   defaultVhost: string
   loopbackUsers: readonly string[]
   memoryLimit: number // bytes
-  nodeName?: string
   /** Publishers are blocked while the disk has less room, bytes; 0: never for that reason. */
   diskFreeLimit?: number
+  nodeName?: string
   /** Where transient messages go when memory runs short; null: they stay in memory. */
   spillPath?: string | null
   log(message: string): void
@@ -153,11 +154,14 @@ export class Core implements Surroundings {
     }
     const { store, rows } = this.journal
     const ids = new Set([...queues.keys(), ...shelves.keys()])
-    const recovered = await recover(this.backend, store, rows, ids, (id, ticket, bodyBytes) => {
+    const { clock, log } = this.options
+    const progress = new RecoveryProgress(opened.lastPosition, () => clock.now(), log)
+    const onMessage: OnRecovered = (id, ticket, bodyBytes) => {
       const queue = queues.get(id)
       if (queue !== undefined) queue.recover(ticket, bodyBytes)
       else shelves.get(id)?.recover(ticket)
-    })
+    }
+    const recovered = await recover(this.backend, store, rows, ids, onMessage, progress)
     this.queueIds = Math.max(this.queueIds, recovered.maxQueueId + 1)
     for (const queue of queues.values()) {
       const found = recovered.queues.get(queue.id)
@@ -166,7 +170,7 @@ export class Core implements Surroundings {
       queue.finishRecovery(deliveredUpTo, found?.returned ?? new Set())
     }
     for (const shelf of shelves.values()) shelf.finishRecovery()
-    if (recovered.messages > 0) this.options.log(`Recovered ${recovered.messages} messages`)
+    if (recovered.messages > 0) log(`Recovered ${recovered.messages} messages in ${progress.seconds.toFixed(1)} s`)
   }
 
   /** Every connection must be closed by now. Rejects when the log could not take the rest. */
