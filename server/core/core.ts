@@ -230,9 +230,11 @@ export class Core implements Surroundings {
       if (PREDECLARED.some(([name]) => name === record.name)) continue
       this.vhosts.get(record.vhost)?.addExchange(record.name, { ...record, arguments: tableFromJson(record.arguments) })
     }
+    const shelves = new Set<number>()
     for (const record of definitions.queue) {
       if (record.name.startsWith(SHELF_PREFIX)) {
         this.restoreShelf(record)
+        shelves.add(record.id)
         continue
       }
       const spec = { durable: record.durable, autoDelete: record.autoDelete, owner: null }
@@ -247,6 +249,7 @@ export class Core implements Surroundings {
     }
     this.churn.queuesCreated = 0
     this.journal.isRestoring = false
+    for (const vhost of this.vhosts.values()) vhost.defineShelves(shelves)
   }
 
   private restoreShelf({ vhost, name, id }: QueueRecord): void {

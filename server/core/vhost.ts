@@ -129,11 +129,12 @@ export class Vhost implements VhostView, GateSurroundings {
   }
 
   private publishGated({ exchange, queues, logIds }: Route, gated: Gated, m: IncomingMessage): Outcome {
+    const isTaken = queues.length > 0 || gated.isTaken
     let isLogged = false
-    for (const gate of gated.gates) if (gate.onPublish(m, gated.message)) isLogged = true
+    for (const gate of gated.gates) if (gate.onPublish(m, gated.message, isTaken)) isLogged = true
     exchange.publishOut += queues.length
     if (queues.length > 0 && this.store(m, queues, logIds)) isLogged = true
-    else if (queues.length === 0 && !gated.isTaken) return isLogged ? UNROUTABLE_LOGGED : UNROUTABLE
+    if (!isTaken) return isLogged ? UNROUTABLE_LOGGED : UNROUTABLE
     return isLogged ? LOGGED : ROUTED
   }
 
@@ -156,9 +157,10 @@ export class Vhost implements VhostView, GateSurroundings {
   }
 
   private storeRouted({ queues, logIds, gated }: Route, m: IncomingMessage): void {
-    if (gated !== null) for (const gate of gated.gates) gate.onPublish(m, gated.message)
+    const isTaken = queues.length > 0 || gated?.isTaken === true
+    if (gated !== null) for (const gate of gated.gates) gate.onPublish(m, gated.message, isTaken)
     if (queues.length > 0) this.store(m, queues, logIds)
-    else if (!gated?.isTaken) {
+    else if (!isTaken) {
       this.counters.dropUnroutable++
       this.surroundings.counters.dropUnroutable++
     }
@@ -249,7 +251,11 @@ export class Vhost implements VhostView, GateSurroundings {
     this.journal.define({ op: 'put', kind: 'queue', record })
   }
 
-  /** Those that the log knows. */
+  /** Those of exchanges that a version declared which did not keep messages there. */
+  defineShelves(known: ReadonlySet<number>): void {
+    for (const shelf of this.shelves()) if (shelf.durable && !known.has(shelf.id)) this.defineShelf(shelf)
+  }
+
   *shelves(): Iterable<Shelved> {
     for (const { gates } of this.exchanges.values()) for (const { shelf } of gates) if (shelf !== null) yield shelf
   }
