@@ -30,10 +30,16 @@ interface Waiter {
   reject(error: Error): void
 }
 
+/** Takes the payload of most entries: a segment's. */
+const PLACE_BYTES = 256 * 1024
+const PLACES_MAX = 16
+
 export class SqliteBackend implements LogBackend {
   private worker: Worker | undefined
   private readonly waiters = new Map<number, Waiter>()
   private nextRequestId = 1
+  /** For payloads that are read, by turns here and on the worker: they come and go too quickly for the garbage collector. */
+  private readonly places: ArrayBuffer[] = []
   private ended: Promise<void> = Promise.resolve() // when the thread is gone
   private failure: StorageError | undefined // why no call can succeed any more
 
@@ -96,7 +102,13 @@ export class SqliteBackend implements LogBackend {
   }
 
   read(position: LogPosition): Promise<LogEntry> {
-    return this.request({ call: 'read', position }) as Promise<LogEntry>
+    const into = this.places.pop() ?? new ArrayBuffer(PLACE_BYTES)
+    return this.request({ call: 'read', position, into }, [into]) as Promise<LogEntry>
+  }
+
+  giveBack({ payload: { buffer } }: LogEntry): void {
+    if (buffer.byteLength !== PLACE_BYTES || this.places.length === PLACES_MAX) return
+    this.places.push(buffer as ArrayBuffer)
   }
 
   trim(before: LogPosition): Promise<void> {

@@ -12,7 +12,7 @@ export type Call =
   | { call: 'begin' }
   | { call: 'commit'; unit: CommitUnit }
   | { call: 'replay'; after: LogPosition }
-  | { call: 'read'; position: LogPosition }
+  | { call: 'read'; position: LogPosition; into: ArrayBuffer } // the payload goes there if it fits
   | { call: 'trim'; before: LogPosition }
   | { call: 'remove'; positions: readonly LogPosition[] }
   | { call: 'backup'; file: string }

@@ -62,9 +62,17 @@ function perform(call: Exclude<Call, { call: 'backup' }>, arrays: Uint8Array[]):
       return group
     }
     case 'read': {
-      const entry = log.read(call.position)
-      arrays.push(entry.records, entry.payload)
-      return entry
+      const { records, payload } = log.read(call.position)
+      arrays.push(records)
+      if (payload.length > call.into.byteLength) {
+        arrays.push(payload)
+        return { records, payload }
+      }
+      const copy = new Uint8Array(call.into, 0, payload.length)
+      copy.set(payload)
+      noteSpent(payload.length)
+      arrays.push(new Uint8Array(call.into))
+      return { records, payload: copy }
     }
     case 'trim':
       return log.trim(call.before)
