@@ -11,7 +11,7 @@ const BESIDE_LIMIT = 150 * MiB
 const { messages, limit, only } = new Command('npm run pressure --')
   .description('Is the memory of a broker bounded, whatever its clients do, and are others served meanwhile?')
   .option('--messages <n>', 'of 1 KiB, in each scenario', positive, 400_000)
-  .option('--limit <MiB>', "the broker's --memory-limit", positive, 64)
+  .option('--limit <MiB>', "the broker's --memory-limit", positive, 128)
   .option('--only <text>', 'the scenarios whose title contains this', '')
   .parse()
   .opts<{ messages: number; limit: number; only: string }>()
