@@ -35,6 +35,9 @@ const PLACE_BYTES = 256 * 1024
 const PLACES_MAX = 16
 
 export class SqliteBackend implements LogBackend {
+  /** The worker died, and with it all that it held: only a new process can go on. */
+  onLost: (error: StorageError) => void = () => {}
+  private isOpen = false
   private worker: Worker | undefined
   private readonly waiters = new Map<number, Waiter>()
   private nextRequestId = 1
@@ -51,7 +54,9 @@ export class SqliteBackend implements LogBackend {
   async open(): Promise<Opened> {
     this.start()
     try {
-      return (await this.request({ call: 'open' })) as Opened
+      const opened = (await this.request({ call: 'open' })) as Opened
+      this.isOpen = true
+      return opened
     } catch (error) {
       this.worker?.ref() // a refused start leaves no thread behind, and the caller gets to hear of it
       await this.ended
@@ -154,10 +159,10 @@ export class SqliteBackend implements LogBackend {
     })
     this.worker = worker
     worker.on('message', (answer: Answer) => this.onAnswer(answer))
-    worker.on('error', (error) => this.onLost(`the storage worker failed: ${error.message}`))
+    worker.on('error', (error) => this.onWorkerGone(`the storage worker failed: ${error.message}`))
     this.ended = new Promise((resolve) => {
       worker.on('exit', () => {
-        this.onLost('the storage worker ended')
+        this.onWorkerGone('the storage worker ended')
         resolve()
       })
     })
@@ -184,10 +189,12 @@ export class SqliteBackend implements LogBackend {
     else waiter?.resolve(answer.value)
   }
 
-  private onLost(message: string): void {
+  private onWorkerGone(message: string): void {
+    const isNews = this.failure === undefined
     this.failure ??= new StorageError('unavailable', message)
     for (const waiter of this.waiters.values()) waiter.reject(this.failure)
     this.waiters.clear()
+    if (isNews && this.isOpen) this.onLost(this.failure)
   }
 }
 

@@ -417,6 +417,8 @@ export class Channel implements ChannelView, ConsumerSink {
     const { exchange, type, durable, autoDelete, internal, noWait } = args
     if (args.passive) this.declarations.checkExchangeExists(exchange)
     else this.declarations.declareExchange(exchange, { type, durable, autoDelete, internal, arguments: args.arguments })
+    // While the log fails, what never goes there goes on.
+    if (!args.passive && !durable && !noWait) return this.reply('exchange.declare-ok', {})
     this.replyDurable(noWait, 'exchange.declare-ok', {})
   }
 
@@ -427,11 +429,9 @@ export class Channel implements ChannelView, ConsumerSink {
       : this.declarations.declareQueue(args.queue, { durable, exclusive, autoDelete, arguments: args.arguments }).queue
     this.lastQueue = queue.name
     const { name, readyCount, consumers } = queue
-    this.replyDurable(noWait, 'queue.declare-ok', {
-      queue: name,
-      messageCount: readyCount,
-      consumerCount: consumers.length,
-    })
+    const found = { queue: name, messageCount: readyCount, consumerCount: consumers.length }
+    if (queue.durable || noWait) this.replyDurable(noWait, 'queue.declare-ok', found)
+    else this.reply('queue.declare-ok', found)
   }
 
   private onQueueBind(args: MethodArgs<'queue.bind'>): void {
