@@ -11,8 +11,6 @@ RUN npm run build && npm prune --omit=dev
 FROM node:26-bookworm-slim
 # Clients of a container never come from loopback: as in RabbitMQ's image, guest may log in from anywhere.
 ENV NODE_ENV=production LEVERET_DATA=/data LEVERET_LOOPBACK_USERS=none
-# Large blocks of memory go back to the system when they are let go, instead of leaving holes (server/main.ts).
-ENV MALLOC_MMAP_THRESHOLD_=131072
 WORKDIR /leveret
 COPY --from=build /leveret/package.json /leveret/LICENSE ./
 COPY --from=build /leveret/node_modules node_modules

@@ -54,8 +54,7 @@ export function leveret(settings: Settings): BrokerSource {
     const args = [...profile, ...NODE_FLAGS, main, 'start', '--data', join(folder, 'data'), ...(settings.options ?? [])]
     const amqp = ['--host', '127.0.0.1', '--port', String(port)]
     const admin = ['--admin-host', '127.0.0.1', '--admin-port', String(adminPort)]
-    const { execPath: command } = process
-    const env = { ...process.env, ...NODE_ENVIRONMENT }
+    const { env, execPath: command } = process
     return launch({ folder, port, command, args: [...args, ...amqp, ...admin], env })
   }
   return { name: 'leveret', start }
@@ -63,7 +62,6 @@ export function leveret(settings: Settings): BrokerSource {
 
 /** Those that `npm start` and the leveret command give. */
 const NODE_FLAGS = ['--max-semi-space-size=1']
-const NODE_ENVIRONMENT = { MALLOC_MMAP_THRESHOLD_: '131072' }
 
 const rabbitmqServer = '/usr/lib/rabbitmq/bin/rabbitmq-server'
 

@@ -41,6 +41,8 @@ export class Broker {
   private listener: Listener | null = null
   private admin: AdminServer | null = null
   private stopping: Promise<void> | null = null
+  /** Resolves with the reason when the broker cannot go on, and should be stopped. */
+  readonly failed: Promise<Error>
   private hurry: () => void = () => {}
 
   private constructor(
@@ -50,7 +52,12 @@ export class Broker {
     private readonly core: Core,
     private readonly management: CoreManagement,
     readonly listeners: ListenerView[],
-  ) {}
+    disk: SqliteBackend | null,
+  ) {
+    this.failed = new Promise((resolve) => {
+      if (disk !== null) disk.onLost = resolve
+    })
+  }
 
   /** Resolves when connections are accepted. Rejects with StartupError or ConfigError, whose messages are for people. */
   static async start(options: BrokerOptions = {}): Promise<Broker> {
@@ -90,7 +97,7 @@ export class Broker {
       backup: disk === null ? null : () => backUp(disk, join(config.data as string, BACKUP_FILE)),
       whenLoaded: (callback) => hub.whenLoaded(callback),
     })
-    return new Broker(config, logger, hub, core, management, listeners)
+    return new Broker(config, logger, hub, core, management, listeners, disk)
   }
 
   private async open(): Promise<void> {

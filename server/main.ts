@@ -1,9 +1,7 @@
-#!/usr/bin/env -S MALLOC_MMAP_THRESHOLD_=131072 node --max-semi-space-size=1
+#!/usr/bin/env -S node --max-semi-space-size=1
 // The `leveret` command: gives the command line its surroundings. The only file that touches `process`.
 //
 // The flag (MB) keeps the nursery of new objects small: 6 MB less at rest, and no slower, since the per-message lane hardly makes any.
-// The variable is glibc's: blocks of 128 KiB and more stay mappings of their own and go back to the system when they are let go.
-// Left to itself glibc soon keeps them in its heap, which then has holes: a third more memory under a large backlog.
 import { runCommandLine } from './cli/command-line'
 
 process.stdout.on('error', ignoreClosedPipe)

@@ -68,6 +68,10 @@ export class FaultyBackend implements LogBackend {
     return this.inThisLife(this.perform('commit', () => this.commitNow(unit, fault)))
   }
 
+  giveBack(entry: LogEntry): void {
+    this.inner.giveBack?.(entry)
+  }
+
   async read(position: LogPosition): Promise<LogEntry> {
     const kind = this.readFaultOf(position)
     return this.inThisLife(

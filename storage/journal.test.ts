@@ -369,6 +369,22 @@ describe('a message moved from one queue to another', () => {
     },
   )
 
+  it('moves with others that are settled together', async () => {
+    const rig = await JournalRig.start(1, 2)
+    const olds = [rig.publish('a', [1]), rig.publish('b', [1])]
+    await rig.turn()
+    rig.publish('other', [1])
+    rig.journal.flush()
+    rig.publish('result', [2])
+    rig.journal.together(() => rig.settle(olds[0], 1))
+    rig.settle(olds[1], 1)
+    await rig.quiet()
+    await rig.crash()
+    // b was settled for its own sake, and its row may go or not.
+    expect((await rig.bodies(1)).filter((body) => body !== 'b')).toEqual(['a', 'other'])
+    expect(await rig.bodies(2)).toEqual([])
+  })
+
   it('moves when a failed commit is tried again', async () => {
     const rig = await JournalRig.start(1, 2)
     const old = rig.publish('moved', [1])

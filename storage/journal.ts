@@ -58,6 +58,7 @@ export class Journal {
   private inFlight = new PendingMessages()
   private settles = new RecordWriter()
   private unsavedSettles: Uint8Array[] = []
+  private isMoving = false
   /** Settled by the batch being gathered, or the one in flight, and still held; see settleMoved. */
   private moved: { ticket: Ticket; queueId: number }[] = []
   private movedInFlight: { ticket: Ticket; queueId: number }[] = []
@@ -105,20 +106,29 @@ export class Journal {
     const segment = this.store.segmentOf(ticket)
     if (segment === undefined) return
     if (segment.isCompact) this.store.expand(segment)
-    if (queueId !== 0 && segment.logRefs !== null) this.settleLogged(segment, ticket, queueId)
+    if (queueId !== 0 && segment.logRefs !== null) {
+      if (this.isMoving && this.settleLater(segment, ticket, queueId)) return
+      this.settleLogged(segment, ticket, queueId)
+    }
     this.store.releaseIn(segment, ticket % SEGMENT_TICKETS)
   }
 
   /** As `settle`, of a message in whose place another one was recorded in this turn: the log keeps the old one until the
    *  batch that holds both is durable. To settle it at once could trim its row before the new one is there. */
   settleMoved(ticket: Ticket, queueId: number): void {
-    const segment = this.store.segmentOf(ticket)
-    if (segment === undefined) return
-    if (segment.isCompact) this.store.expand(segment)
-    const isLogged = queueId !== 0 && segment.logRefs !== null && segment.logRefs[ticket % SEGMENT_TICKETS] !== 0
-    if (!isLogged || this.isPending(ticket)) return this.settle(ticket, queueId)
-    this.recordSettle(ticket, queueId)
-    this.moved.push({ ticket, queueId })
+    this.isMoving = true
+    this.settle(ticket, queueId)
+    this.isMoving = false
+  }
+
+  /** What `work` settles belongs to what this turn records: the log has either both or neither. */
+  together(work: () => void): void {
+    this.isMoving = true
+    try {
+      work()
+    } finally {
+      this.isMoving = false
+    }
   }
 
   /** A change of a durable definition; part of the batch `gathering`. */
@@ -289,6 +299,14 @@ export class Journal {
     }
     this.dropLogged(segment, index, queueId)
     this.recordSettle(ticket, queueId)
+  }
+
+  /** false: the message is not in the log, so there is nothing to wait for. */
+  private settleLater(segment: Segment, ticket: Ticket, queueId: number): boolean {
+    if ((segment.logRefs as Uint32Array)[ticket % SEGMENT_TICKETS] === 0 || this.isPending(ticket)) return false
+    this.recordSettle(ticket, queueId)
+    this.moved.push({ ticket, queueId })
+    return true
   }
 
   /** One durable queue less holds the message. */

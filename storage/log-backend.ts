@@ -60,6 +60,9 @@ export interface LogBackend {
   /** An entry with its payload, checksum verified: `corrupt` if that fails, `missing` if it is not there. Any number may be in flight. */
   read(position: LogPosition): Promise<LogEntry>
 
+  /** The payload of an entry that was read is not needed any more: its place is taken for the next. Need not be called. */
+  giveBack?(entry: LogEntry): void
+
   /** Entries below `before` may be forgotten. Resolves when noted; the work is done later, in slices, between commits. Removals (of both
    *  kinds) take effect in the order asked for; a crash may undo the latest of them, and replay then shows those entries again. */
   trim(before: LogPosition): Promise<void>

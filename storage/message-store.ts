@@ -38,7 +38,7 @@ const FRAME_END = 0xce
 const HEADER_FRAME = 2
 const BODY_FRAME = 3
 /** Idle slabs kept for reuse. */
-const POOL_SLABS_MAX = 64
+const POOL_SLABS_MAX = 32
 const NO_OFFSETS = new Uint32Array(0)
 const PAGE_OUT_STEP_SLABS = 4
 

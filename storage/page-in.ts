@@ -1,9 +1,13 @@
 // Brings the bytes of a paged-out segment back into a slab: from the spill file if they went there, else from the rows of
 // the log.
+import { noteSpent } from './garbage'
 import { type LogBackend, type LogEntry, StorageError } from './log-backend'
 import { forEachMessage } from './log-rows'
 import type { MessageStore } from './message-store'
 import { type LogRow, SEGMENT_TICKETS, type Segment } from './segment'
+
+/** Of arrays that are made for each load: here, and when a compact segment is expanded. */
+const BYTES_PER_MESSAGE = 24
 
 /** Resolves with the segment resident. Live messages only; the offsets of the others collapse to nothing. */
 export async function loadSegment(backend: LogBackend, store: MessageStore, segment: Segment): Promise<void> {
@@ -19,11 +23,16 @@ export async function loadSegment(backend: LogBackend, store: MessageStore, segm
     if (isStillThere && !found.has(index)) throw lost(segment, index)
   }
   if (segment.live > 0) fill(store, segment, found)
+  for (const entry of found.entries) {
+    noteSpent(entry.records.length)
+    backend.giveBack?.(entry)
+  }
+  noteSpent(segment.count * BYTES_PER_MESSAGE)
 }
 
 /** Where each message of a segment was found: in which payload, from where, how long. */
 class Found {
-  readonly payloads: Uint8Array[] = []
+  readonly entries: LogEntry[] = []
   readonly starts: Uint32Array
   readonly lengths: Uint32Array // 0: not found, for no stored message is empty
   private readonly in: Uint32Array
@@ -39,22 +48,22 @@ class Found {
   }
 
   add(index: number, start: number, length: number): void {
-    this.in[index] = this.payloads.length - 1
+    this.in[index] = this.entries.length - 1
     this.starts[index] = start
     this.lengths[index] = length
   }
 
   /** Copies the message and those that follow it in its payload. Returns the first index that was not copied. */
   copyRun(index: number, slab: Buffer, at: number): number {
-    const payload = this.in[index]
+    const entry = this.in[index]
     const start = this.starts[index]
     let end = start
     for (; index < this.lengths.length; index++) {
       if (!this.has(index)) continue
-      if (this.in[index] !== payload || this.starts[index] !== end) break
+      if (this.in[index] !== entry || this.starts[index] !== end) break
       end += this.lengths[index]
     }
-    slab.set(this.payloads[payload].subarray(start, end), at)
+    slab.set(this.entries[entry].payload.subarray(start, end), at)
     return index
   }
 }
@@ -75,7 +84,7 @@ async function readRow(backend: LogBackend, segment: Segment, row: LogRow, found
     if (row.position === position && segment.rows.includes(row)) throw error
     return
   }
-  found.payloads.push(entry.payload)
+  found.entries.push(entry)
   let at = 0
   forEachMessage(entry.records, (ticket, length) => {
     const index = ticket % SEGMENT_TICKETS

@@ -127,6 +127,24 @@ describe('a message that was copied forward', () => {
   })
 })
 
+describe('what is dead in the log', () => {
+  it('is given back at once, though nobody commits', async () => {
+    const rig = await JournalRig.start(1)
+    const { trim } = rig.backend
+    rig.backend.trim = () => Promise.resolve() // a crash may undo it
+    rig.settle(rig.publish('a', [1]), 1)
+    const ticket = rig.publish('b', [1])
+    await rig.turn()
+    rig.settle(ticket, 1)
+    await rig.turn()
+    rig.backend.trim = trim
+    await rig.crash()
+    expect(await rig.entriesInLog()).toBe(2)
+    rig.journal.trim()
+    expect(await rig.entriesInLog()).toBe(0)
+  })
+})
+
 describe('settles', () => {
   it('written twice count once', async () => {
     const rig = await JournalRig.start(1, 2)

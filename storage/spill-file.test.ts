@@ -37,6 +37,13 @@ describe('the file', () => {
     expect(fromC).toEqual(bytes(SPILL_BLOCK_BYTES + 3, 4))
   })
 
+  it('stays closed: a write that comes too late opens nothing', async () => {
+    await file.close()
+    expect(file.hasRoom).toBe(false)
+    await expect(file.write([bytes(10, 1)])).rejects.toThrow('closed')
+    expect(file.usedBytes).toBe(0)
+  })
+
   it('starts again from nothing once all is freed, and a write that comes meanwhile is safe', async () => {
     for (let round = 0; round < 50; round++) {
       const place = await file.write([bytes(100, round)])

@@ -14,7 +14,15 @@ import {
   type StorageStats,
 } from './log-backend'
 import { DEFAULT_SQLITE_LIMITS, type SqliteLimits } from './sqlite-limits'
-import type { Answer, Call, ErrorAnswer, ReplayGroup, Request, WorkerSettings } from './sqlite-protocol'
+import {
+  type Answer,
+  type Call,
+  type ErrorAnswer,
+  forEachRow,
+  type ReplayGroup,
+  type Request,
+  type WorkerSettings,
+} from './sqlite-protocol'
 import { compact, ownedBuffers } from './transfer'
 
 interface Waiter {
@@ -22,10 +30,19 @@ interface Waiter {
   reject(error: Error): void
 }
 
+/** Takes the payload of most entries: a segment's. */
+const PLACE_BYTES = 256 * 1024
+const PLACES_MAX = 16
+
 export class SqliteBackend implements LogBackend {
+  /** The worker died, and with it all that it held: only a new process can go on. */
+  onLost: (error: StorageError) => void = () => {}
+  private isOpen = false
   private worker: Worker | undefined
   private readonly waiters = new Map<number, Waiter>()
   private nextRequestId = 1
+  /** For payloads that are read, by turns here and on the worker: they come and go too quickly for the garbage collector. */
+  private readonly places: ArrayBuffer[] = []
   private ended: Promise<void> = Promise.resolve() // when the thread is gone
   private failure: StorageError | undefined // why no call can succeed any more
 
@@ -37,7 +54,9 @@ export class SqliteBackend implements LogBackend {
   async open(): Promise<Opened> {
     this.start()
     try {
-      return (await this.request({ call: 'open' })) as Opened
+      const opened = (await this.request({ call: 'open' })) as Opened
+      this.isOpen = true
+      return opened
     } catch (error) {
       this.worker?.ref() // a refused start leaves no thread behind, and the caller gets to hear of it
       await this.ended
@@ -67,14 +86,13 @@ export class SqliteBackend implements LogBackend {
       // One group ahead: the worker reads while we work, and never more than two groups are in memory.
       const next = this.replayGroup(group.positions[group.positions.length - 1])
       next.catch(() => {}) // awaited below, unless onEntry throws first
-      const { positions, records, payloadLengths } = group
-      for (let i = 0; i < positions.length; i++) {
+      forEachRow(group, (position, records, payloadLength) => {
         try {
-          onEntry(positions[i], records[i], payloadLengths[i])
+          onEntry(position, records, payloadLength)
         } catch (error) {
-          throw this.located(error, positions[i])
+          throw this.located(error, position)
         }
-      }
+      })
       group = await next
     }
   }
@@ -89,7 +107,13 @@ export class SqliteBackend implements LogBackend {
   }
 
   read(position: LogPosition): Promise<LogEntry> {
-    return this.request({ call: 'read', position }) as Promise<LogEntry>
+    const into = this.places.pop() ?? new ArrayBuffer(PLACE_BYTES)
+    return this.request({ call: 'read', position, into }, [into]) as Promise<LogEntry>
+  }
+
+  giveBack({ payload: { buffer } }: LogEntry): void {
+    if (buffer.byteLength !== PLACE_BYTES || this.places.length === PLACES_MAX) return
+    this.places.push(buffer as ArrayBuffer)
   }
 
   trim(before: LogPosition): Promise<void> {
@@ -135,10 +159,10 @@ export class SqliteBackend implements LogBackend {
     })
     this.worker = worker
     worker.on('message', (answer: Answer) => this.onAnswer(answer))
-    worker.on('error', (error) => this.onLost(`the storage worker failed: ${error.message}`))
+    worker.on('error', (error) => this.onWorkerGone(`the storage worker failed: ${error.message}`))
     this.ended = new Promise((resolve) => {
       worker.on('exit', () => {
-        this.onLost('the storage worker ended')
+        this.onWorkerGone('the storage worker ended')
         resolve()
       })
     })
@@ -165,10 +189,12 @@ export class SqliteBackend implements LogBackend {
     else waiter?.resolve(answer.value)
   }
 
-  private onLost(message: string): void {
+  private onWorkerGone(message: string): void {
+    const isNews = this.failure === undefined
     this.failure ??= new StorageError('unavailable', message)
     for (const waiter of this.waiters.values()) waiter.reject(this.failure)
     this.waiters.clear()
+    if (isNews && this.isOpen) this.onLost(this.failure)
   }
 }
 

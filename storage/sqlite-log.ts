@@ -131,11 +131,7 @@ export class SqliteLog {
         ? this.damagedEntry((rows.at(-1)?.[0] ?? after) + 1, (error as Error).message)
         : toStorageError(error)
     }
-    return {
-      positions: Float64Array.from(rows, (row) => row[0]),
-      payloadLengths: Float64Array.from(rows, (row) => row[3]),
-      records: rows.map((row) => row[2]),
-    }
+    return toGroup(rows)
   }
 
   read(position: LogPosition): LogEntry {
@@ -362,6 +358,20 @@ export class SqliteLog {
 
 const codeOf = (error: unknown): string => (error as { code?: string }).code ?? ''
 const isDamage = (error: unknown): boolean => /^SQLITE_(CORRUPT|NOTADB|IOERR_SHORT_READ)/.test(codeOf(error))
+
+function toGroup(rows: readonly ReplayRow[]): ReplayGroup {
+  const recordsEnds = new Float64Array(rows.length)
+  let end = 0
+  for (const [i, row] of rows.entries()) recordsEnds[i] = end += row[2].length
+  const records = new Uint8Array(end)
+  for (const [i, row] of rows.entries()) records.set(row[2], recordsEnds[i] - row[2].length)
+  return {
+    positions: Float64Array.from(rows, (row) => row[0]),
+    payloadLengths: Float64Array.from(rows, (row) => row[3]),
+    records,
+    recordsEnds,
+  }
+}
 
 function toStorageError(error: unknown): StorageError | StartupError {
   if (error instanceof StorageError || error instanceof StartupError) return error

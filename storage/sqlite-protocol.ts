@@ -12,7 +12,7 @@ export type Call =
   | { call: 'begin' }
   | { call: 'commit'; unit: CommitUnit }
   | { call: 'replay'; after: LogPosition }
-  | { call: 'read'; position: LogPosition }
+  | { call: 'read'; position: LogPosition; into: ArrayBuffer } // the payload goes there if it fits
   | { call: 'trim'; before: LogPosition }
   | { call: 'remove'; positions: readonly LogPosition[] }
   | { call: 'backup'; file: string }
@@ -35,5 +35,20 @@ export type ErrorAnswer =
 export interface ReplayGroup {
   positions: Float64Array
   payloadLengths: Float64Array
-  records: Uint8Array[]
+  /** Of all rows, one behind the other: tens of thousands of buffers in one message take seconds to hand over. */
+  records: Uint8Array
+  recordsEnds: Float64Array
+}
+
+/** Takes a group apart again. `records` are views into it, and may be kept. */
+export function forEachRow(
+  { positions, payloadLengths, records, recordsEnds }: ReplayGroup,
+  onRow: (position: LogPosition, records: Uint8Array, payloadLength: number) => void,
+): void {
+  let start = 0
+  for (let i = 0; i < positions.length; i++) {
+    const end = recordsEnds[i]
+    onRow(positions[i], records.subarray(start, end), payloadLengths[i])
+    start = end
+  }
 }

@@ -1,6 +1,7 @@
 // The storage worker: the one thread that touches leveret.db. Answers requests in order, one message each, and does the log's
 // housekeeping when none wait. Started by sqlite-backend as a worker thread; not to be imported.
 import { parentPort, workerData } from 'node:worker_threads'
+import { noteSpent } from './garbage'
 import { StartupError, StorageError } from './log-backend'
 import { SqliteLog } from './sqlite-log'
 import type { Answer, Call, ErrorAnswer, Request, WorkerSettings } from './sqlite-protocol'
@@ -53,16 +54,25 @@ function perform(call: Exclude<Call, { call: 'backup' }>, arrays: Uint8Array[]):
     case 'begin':
       return log.begin()
     case 'commit':
+      for (const { payload } of call.unit.entries) noteSpent(payload.length)
       return log.commit(call.unit)
     case 'replay': {
       const group = log.replayGroup(call.after)
-      arrays.push(...group.records)
+      arrays.push(group.records)
       return group
     }
     case 'read': {
-      const entry = log.read(call.position)
-      arrays.push(entry.records, entry.payload)
-      return entry
+      const { records, payload } = log.read(call.position)
+      arrays.push(records)
+      if (payload.length > call.into.byteLength) {
+        arrays.push(payload)
+        return { records, payload }
+      }
+      const copy = new Uint8Array(call.into, 0, payload.length)
+      copy.set(payload)
+      noteSpent(payload.length)
+      arrays.push(new Uint8Array(call.into))
+      return { records, payload: copy }
     }
     case 'trim':
       return log.trim(call.before)

@@ -2,16 +2,11 @@
 // confirms and manual acks, nights in which no worker runs and tasks pile up, one task that is held for a day, tasks handed
 // back, reply queues that come and go, queues that are purged or deleted full.
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
-import { AckWriter } from '../generator/ack-writer'
-import { parseAmqpUrl } from '../generator/amqp-url'
-import { Link, type Traffic } from '../generator/link'
-import { PublishBlock } from '../generator/publish-block'
+import { SteadyConsumer, SteadyPublisher } from '../generator/steady'
 
 const TASKS = 'tasks'
 const HELD = 'held'
 const BODY_BYTES = 1024
-const BLOCK_BYTES = 32 * 1024
-const WINDOW = 2000
 const PREFETCH = 500
 const ACK_EVERY = 10
 const NIGHT_HOURS = 6
@@ -21,8 +16,8 @@ const HANDED_BACK = 50
 export class Site {
   published = 0
   consumed = 0
-  private readonly publisher = new TaskPublisher()
-  private readonly worker = new Worker()
+  private publisher!: SteadyPublisher
+  private worker!: SteadyConsumer
   private connection!: ChannelModel
   private channel!: ConfirmChannel
   private isWorking = false
@@ -39,8 +34,8 @@ export class Site {
     this.channel = await this.connection.createConfirmChannel()
     await this.channel.assertQueue(TASKS, { durable: true })
     await this.channel.assertQueue(HELD, { durable: true })
-    await this.publisher.open(this.url)
-    await this.worker.open(this.url)
+    this.publisher = await SteadyPublisher.open(this.url, { queues: [TASKS], bodyBytes: BODY_BYTES, persistent: true })
+    this.worker = await SteadyConsumer.open(this.url, PREFETCH, ACK_EVERY)
   }
 
   async hour(hour: number): Promise<void> {
@@ -74,12 +69,12 @@ export class Site {
   }
 
   private async work(): Promise<void> {
-    if (!this.isWorking) await this.worker.start()
+    if (!this.isWorking) await this.worker.start([TASKS])
     this.isWorking = true
   }
 
   private async pause(): Promise<void> {
-    if (this.isWorking) await this.worker.pause()
+    if (this.isWorking) await this.worker.pause([TASKS])
     this.isWorking = false
   }
 
@@ -114,108 +109,5 @@ export class Site {
     await channel.waitForConfirms()
     if (hour % 2 === 0) await channel.purgeQueue(queue)
     await channel.deleteQueue(queue)
-  }
-}
-
-class TaskPublisher implements Traffic {
-  private link!: Link
-  private block!: PublishBlock
-  private sent = 0
-  private confirmed = 0
-  private target = 0
-  private nacked = 0
-  private onDone: () => void = () => {}
-
-  async open(url: string): Promise<void> {
-    this.link = await Link.open(parseAmqpUrl(url))
-    await this.link.selectConfirms()
-    const message = { exchange: '', routingKey: TASKS, stream: 0, bodyBytes: BODY_BYTES, persistent: true }
-    this.block = new PublishBlock(message, this.link.frameMax, BLOCK_BYTES)
-    this.link.traffic = this
-  }
-
-  async publish(count: number): Promise<void> {
-    this.target += count
-    const done = new Promise<void>((resolve) => {
-      this.onDone = resolve
-    })
-    this.pump()
-    await Promise.race([done, this.link.failed])
-    if (this.nacked > 0) throw new Error(`${this.nacked} tasks were refused`)
-  }
-
-  onConfirm(tag: number, _isMultiple: boolean, isNack: boolean): void {
-    this.confirmed = Math.max(this.confirmed, tag)
-    if (isNack) this.nacked++
-  }
-
-  onChunkEnd(): void {
-    this.pump()
-    if (this.confirmed === this.target) this.onDone()
-  }
-
-  close(): Promise<void> {
-    return this.link.close()
-  }
-
-  private pump(): void {
-    for (;;) {
-      const count = Math.min(this.block.capacity, this.target - this.sent)
-      if (count === 0 || this.sent - this.confirmed + count > WINDOW) return
-      this.link.socket.write(Buffer.from(this.block.fill(this.sent, count, 0)))
-      this.sent += count
-    }
-  }
-}
-
-class Worker implements Traffic {
-  consumed = 0
-  private link!: Link
-  private acks!: AckWriter
-  private target = Number.POSITIVE_INFINITY
-  private onTarget: () => void = () => {}
-
-  async open(url: string): Promise<void> {
-    this.link = await Link.open(parseAmqpUrl(url))
-    await this.link.setPrefetch(PREFETCH)
-    this.acks = new AckWriter(this.link.socket, this.link.channel, ACK_EVERY)
-    this.link.traffic = this
-  }
-
-  start(): Promise<void> {
-    return this.link.consume(TASKS, false)
-  }
-
-  async pause(): Promise<void> {
-    await this.link.cancel()
-    this.acks.writeRest(this.consumed)
-  }
-
-  async untilConsumed(target: number): Promise<void> {
-    const reached = new Promise<void>((resolve) => {
-      this.onTarget = resolve
-    })
-    this.target = target
-    this.checkTarget()
-    await Promise.race([reached, this.link.failed])
-  }
-
-  onDelivery(): void {
-    this.consumed++
-  }
-
-  onChunkEnd(): void {
-    this.acks.writeUpTo(this.consumed)
-    this.checkTarget()
-  }
-
-  close(): Promise<void> {
-    return this.link.close()
-  }
-
-  private checkTarget(): void {
-    if (this.consumed < this.target) return
-    this.acks.writeRest(this.consumed)
-    this.onTarget()
   }
 }

@@ -28,7 +28,7 @@ interface Waiting {
 }
 
 const firstFrameMax = 131_072
-const consumerTag = 'c'
+const TAG = 'c'
 // Constants of this module: a lookup in the table of all methods would cost more than the comparison.
 const { basicDeliver, basicAck, basicNack } = M
 
@@ -106,11 +106,11 @@ export class Link implements FrameSink {
     await this.call('confirm.select', {}, 'confirm.select-ok')
   }
 
-  async consume(queue: string, noAck: boolean): Promise<void> {
+  async consume(queue: string, noAck: boolean, consumerTag = TAG): Promise<void> {
     await this.call('basic.consume', { queue, consumerTag, noAck }, 'basic.consume-ok')
   }
 
-  async cancel(): Promise<void> {
+  async cancel(consumerTag = TAG): Promise<void> {
     await this.call('basic.cancel', { consumerTag }, 'basic.cancel-ok')
   }
 

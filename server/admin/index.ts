@@ -14,6 +14,7 @@ import { healthRoutes } from './routes-health'
 import { messageRoutes } from './routes-messages'
 import { metricRoutes } from './routes-metrics'
 import { overviewRoutes } from './routes-overview'
+import { policyRoutes } from './routes-policies'
 import { queueRoutes } from './routes-queues'
 import { Slices } from './slices'
 
@@ -58,6 +59,7 @@ function resources(context: AdminContext): Resource[] {
     ...overviewRoutes(context),
     ...connectionRoutes(context),
     ...queueRoutes(context),
+    ...policyRoutes(context),
     ...exchangeRoutes(context),
     ...bindingRoutes(context),
     ...messageRoutes(context),

@@ -75,6 +75,7 @@ interface Reading {
   unconfirmed: number
   memory: ReturnType<Management['memory']>
   diskFree: number
+  diskFreeLimit: number
   hasDiskError: boolean
   openFiles: number
   openFilesMax: number
@@ -92,6 +93,7 @@ async function read({ management, rates, slices }: AdminContext): Promise<Readin
     unconfirmed: channels.reduce((sum, channel) => sum + channel.unconfirmedCount, 0),
     memory: management.memory(),
     diskFree: storage.freeBytes,
+    diskFreeLimit: management.diskFreeLimit,
     hasDiskError: management.storageError() !== null,
     openFiles: machine.openFiles,
     openFilesMax: machine.openFilesMax,
@@ -140,7 +142,7 @@ const GAUGES: readonly Row[] = [
   ['rabbitmq_process_resident_memory_bytes', 'Memory used in bytes', (r) => r.memory.usedBytes],
   ['rabbitmq_resident_memory_limit_bytes', 'Memory limit in bytes', (r) => r.memory.limitBytes],
   ['rabbitmq_disk_space_available_bytes', 'Disk space available in bytes', (r) => r.diskFree],
-  ['rabbitmq_disk_space_available_limit_bytes', 'Free disk space low watermark in bytes', () => 0],
+  ['rabbitmq_disk_space_available_limit_bytes', 'Free disk space low watermark in bytes', (r) => r.diskFreeLimit],
   ['rabbitmq_erlang_uptime_seconds', 'Node uptime', (r) => uptimeMs(r.management) / 1000],
   ['rabbitmq_alarms_memory_used_watermark', 'Is 1 if the memory limit is reached', (r) => (r.memory.alarm ? 1 : 0)],
   ['rabbitmq_alarms_free_disk_space_watermark', 'Is 1 if the log takes no messages', (r) => (r.hasDiskError ? 1 : 0)],

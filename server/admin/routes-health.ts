@@ -2,6 +2,7 @@
 // or certificates are there for the tools that call them, and hold on one node without TLS.
 
 import { encodeProperties } from '../../protocol'
+import { alarmsOf } from './alarms'
 import { type AdminContext, BODY_BYTES_MAX, type Call, type Handler, type Resource, resource, vhostOf } from './context'
 import { badRequest } from './problem'
 
@@ -43,11 +44,12 @@ function failed({ reply }: Call, details: Record<string, unknown>): Record<strin
 }
 
 function alarms({ management }: AdminContext, call: Call, reason: string): unknown {
-  const resources: string[] = []
-  if (management.memory().alarm) resources.push('memory')
-  if (management.storageError() !== null) resources.push('disk')
-  if (resources.length === 0) return OK
-  return failed(call, { reason, alarms: resources.map((name) => ({ node: management.nodeName, resource: name })) })
+  const found = alarmsOf(management)
+  if (found.length === 0) return OK
+  return failed(call, {
+    reason: `${reason}: ${found.map((alarm) => alarm.reason).join('; ')}`,
+    alarms: found.map(({ resource }) => ({ node: management.nodeName, resource })),
+  })
 }
 
 function portListener({ management }: AdminContext, call: Call): unknown {

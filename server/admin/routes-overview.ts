@@ -1,5 +1,6 @@
 // The broker as a whole: overview, nodes, vhosts, who I am; and a small page for whoever opens the address in a browser.
 import type { VhostView } from '../core/core-api'
+import { alarmsOf } from './alarms'
 import { bodyOf, booleanIn } from './body'
 import {
   type AdminContext,
@@ -80,6 +81,7 @@ async function overview(context: AdminContext, call: Call): Promise<Item> {
     is_op_policy_updating_enabled: true,
     statistics_db_event_queue: 0,
     exchange_types: exchangeTypeItems(management),
+    alarms: alarmsOf(management), // ours, for `leveret status`
     object_totals: {
       connections: connections.length,
       channels: connections.reduce((sum, { channels }) => sum + channels.size, 0),

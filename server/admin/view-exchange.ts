@@ -18,7 +18,7 @@ export function exchangeItem(rates: Rates, vhost: string, exchange: ExchangeView
     auto_delete: exchange.autoDelete,
     internal: exchange.internal,
     arguments: tableToPlain(exchange.arguments),
-    policy: null,
+    policy: exchange.policy.policy,
     ...(exchange.delayedCount === null ? {} : { messages_delayed: exchange.delayedCount }),
     message_stats: {
       publish_in: exchange.publishIn,

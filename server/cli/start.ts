@@ -22,7 +22,12 @@ export async function start(options: Readonly<Record<string, unknown>>, context:
   const broker = await Broker.start({ ...config, logger }).catch(explainMissingBinding)
   for (const line of describeBroker(broker, config)) context.print(line)
   context.print('Server startup complete') // what test containers and scripts wait for, word for word
-  await stopSignals.first
+  const failure = await Promise.race([stopSignals.first, broker.failed])
+  if (failure) {
+    logger.error(`The broker cannot go on and stops: ${failure.message}. Nothing confirmed is lost. Start it again`)
+    await broker.stop().catch(() => {})
+    return 1
+  }
   context.print('Stopping')
   const stopped = broker.stop()
   void stopSignals.second.then(() => broker.stop({ hurry: true })).catch(() => {}) // `stopped` rejects with the same

@@ -22,6 +22,7 @@ function describe(overview: Answer): string[] {
     ['Published', rate(stats, 'publish')],
     ['Delivered', rate(stats, 'deliver_get')],
     ['Acked', rate(stats, 'ack')],
+    ...(overview.alarms ?? []).map((alarm: Answer) => ['Alarm', `${alarm.resource}: ${alarm.reason}`]),
   ])
 }
 

@@ -2,6 +2,7 @@
 // side reads and the operations that both sides call. Views are the read-only faces of live objects, not copies: read
 // them within one turn of the event loop, keep nothing but names and ids across turns.
 import type { FieldTable } from '../../protocol/field-table'
+import type { EffectivePolicy, Policy, PolicyKind } from './policies'
 
 /** Names a stored message and orders it: increasing, never reused. Fits 53 bits. */
 export type Ticket = number
@@ -31,6 +32,7 @@ export interface VhostView {
   readonly counters: MessageCounters
   readonly exchanges: ReadonlyMap<string, ExchangeView> // the default exchange has the name ''
   readonly queues: ReadonlyMap<string, QueueView>
+  readonly policies: { get(kind: PolicyKind, name: string): Policy | undefined; all(kind: PolicyKind): Policy[] }
   bindings(): Iterable<BindingView> // the default exchange's implied bindings included
 }
 
@@ -43,6 +45,7 @@ export interface ExchangeView {
   readonly arguments: Arguments
   readonly publishIn: number // messages published to it
   readonly publishOut: number // copies it routed to queues
+  readonly policy: EffectivePolicy
   readonly delayedCount: number | null // messages it keeps until they are due; null: not what it does
 }
 
@@ -69,6 +72,8 @@ export interface QueueView {
   readonly unackedBytes: number
   readonly consumers: readonly ConsumerView[]
   readonly counters: MessageCounters
+  readonly type: string // classic, quorum or stream
+  readonly policy: EffectivePolicy
   readonly idleSinceMs: number // clock time of the last publish, delivery, get or consumer change
 }
 
@@ -214,6 +219,10 @@ export interface Management {
     spec: { durable: boolean; autoDelete: boolean; arguments: Arguments },
   ): Promise<'created' | 'same'>
   deleteQueue(user: string, vhost: string, name: string, ifUnused: boolean, ifEmpty: boolean): Promise<number>
+  /** Throws 406 for what is no policy. Applied at once, to what exists and to what comes. */
+  setPolicy(vhost: string, kind: PolicyKind, policy: Policy): Promise<void>
+  /** false: there was none. */
+  deletePolicy(vhost: string, kind: PolicyKind, name: string): Promise<boolean>
   purgeQueue(user: string, vhost: string, name: string): Promise<number>
   bind(user: string, vhost: string, binding: BindingView): Promise<void>
   unbind(user: string, vhost: string, binding: BindingView): Promise<void>

@@ -14,6 +14,7 @@ import type { Clock } from './clock'
 import type { Ticket } from './core-api'
 import { newChurnCounters, newMessageCounters } from './counters'
 import type { Shelved } from './gate'
+import type { ApplyTo } from './policies'
 import type { Queue } from './queue'
 import { SHELF_PREFIX } from './shelf'
 import { DEFAULT_HASHING, hashPassword, Users } from './users'
@@ -64,8 +65,9 @@ const SEGMENT_BYTES = 500 // paged out, with its row
 const ROW_BYTES = 120
 const CONNECTION_BYTES = 10 * 1024
 
-/** Messages of one queue handed out before the next queue's turn. */
-const QUEUE_ROUND = 64
+/** Messages of one queue handed out before the next queue's turn. Few, so that queues whose messages lie side by side on disk go through
+ *  them together: with 64, a thousand queues read each segment eight times. */
+const QUEUE_ROUND = 16
 
 /** Segments brought back at a time. Many queues that each wait for another one must not fill memory. */
 const LOADS_MAX = 8
@@ -214,13 +216,26 @@ export class Core implements Surroundings {
     for (const { name, description } of definitions.vhost) this.vhosts.set(name, new Vhost(name, description, this))
     for (const user of definitions.user) this.users.add(user)
     for (const permission of definitions.permission) this.users.addPermission(permission)
+    for (const record of definitions.policy) {
+      const definition = JSON.parse(record.definition)
+      const applyTo = record.applyTo as ApplyTo
+      this.vhosts.get(record.vhost)?.policies.set('policy', { ...record, applyTo, definition })
+    }
+    for (const { component, vhost, name, value } of definitions.parameter) {
+      if (component !== 'operator_policy') continue
+      const { 'apply-to': applyTo, definition, ...rest } = JSON.parse(value)
+      const policy = { ...rest, name, applyTo, definition: JSON.parse(definition) }
+      this.vhosts.get(vhost)?.policies.set(component, policy)
+    }
     for (const record of definitions.exchange) {
       if (PREDECLARED.some(([name]) => name === record.name)) continue
       this.vhosts.get(record.vhost)?.addExchange(record.name, { ...record, arguments: tableFromJson(record.arguments) })
     }
+    const shelves = new Set<number>()
     for (const record of definitions.queue) {
       if (record.name.startsWith(SHELF_PREFIX)) {
         this.restoreShelf(record)
+        shelves.add(record.id)
         continue
       }
       const spec = { durable: record.durable, autoDelete: record.autoDelete, owner: null }
@@ -235,6 +250,7 @@ export class Core implements Surroundings {
     }
     this.churn.queuesCreated = 0
     this.journal.isRestoring = false
+    for (const vhost of this.vhosts.values()) vhost.defineShelves(shelves)
   }
 
   private restoreShelf({ vhost, name, id }: QueueRecord): void {

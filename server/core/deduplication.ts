@@ -51,14 +51,15 @@ export class Deduplication implements Gate {
     return id === null || !this.isKnown(id)
   }
 
-  onPublish(_m: IncomingMessage, { headers }: RoutedMessage): boolean {
+  /** What nobody took is not remembered: it may be published again when somebody will. */
+  onPublish(_m: IncomingMessage, { headers }: RoutedMessage, isTaken: boolean): boolean {
     const id = this.idOf(headers)
     if (id === null) return false
     if (this.isKnown(id)) {
       this.context.journal.awaitCommit()
       return true
     }
-    this.remember(id, integerOf(argument(headers, CACHE_TTL)) ?? this.ttlMs)
+    if (isTaken) this.remember(id, integerOf(argument(headers, CACHE_TTL)) ?? this.ttlMs)
     return false
   }
 

@@ -29,9 +29,9 @@ const DELAYED_EXCHANGE = 'x-delayed-exchange'
 const HELD = 'x-leveret-held'
 
 /** Messages routed, or looked at after a restart, in one turn. */
-const MOVED_PER_TURN = 1000
-/** A timer can wait for 2^31 ms. */
-const TIMER_MS_MAX = 86_400_000
+const MOVED_PER_TURN = 256
+/** Timers do not notice that the clock was set or the machine slept: so late, at most, is what was due meanwhile. */
+const TIMER_MS_MAX = 10_000
 
 export class Delay implements Gate, Shelved, Dispatchable {
   readonly shelf = this

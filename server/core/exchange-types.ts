@@ -11,7 +11,7 @@ import { checkHeadersArguments, HeadersMatcher } from './exchange-headers'
 import { checkLocalRandomBinding, RandomMatcher } from './exchange-random'
 import { TopicMatcher } from './exchange-topic'
 import type { Matcher } from './matcher'
-import { checkHistoryLength } from './recent-history'
+import { checkHistoryArguments } from './recent-history'
 
 export interface ExchangeType {
   description: string
@@ -63,7 +63,7 @@ const TYPES: Record<string, ExchangeType> = {
   'x-recent-history': {
     description: 'Recent History Exchange.',
     matcher: () => new FanoutMatcher(),
-    checkArguments: checkHistoryLength,
+    checkArguments: checkHistoryArguments,
   },
 }
 

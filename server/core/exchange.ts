@@ -7,6 +7,7 @@ import { Delay } from './delay'
 import { exchangeType } from './exchange-types'
 import type { Gate } from './gate'
 import type { Matcher } from './matcher'
+import { NO_POLICY } from './policies'
 import type { RoutedMessage } from './routed-message'
 
 export interface ExchangeSpec {
@@ -30,8 +31,7 @@ export class Exchange implements ExchangeView {
   readonly bindings = new Map<string, Binding>()
   /** Bindings of other exchanges to this one. */
   readonly incoming = new Set<Binding>()
-  /** Where messages go that no binding takes; null: nowhere. */
-  readonly alternate: string | null
+  policy = NO_POLICY
   isDeleted = false
   /** What else it does with messages, see gate.ts. */
   readonly gates: readonly Gate[]
@@ -49,10 +49,15 @@ export class Exchange implements ExchangeView {
     this.autoDelete = spec.autoDelete
     this.internal = spec.internal
     this.arguments = spec.arguments
-    this.alternate = alternateExchangeOf(spec.arguments)
     this.matcher = exchangeType(spec.type).matcher(spec.arguments)
     this.gates = gates
     this.isRepeatable = this.matcher.isRepeatable && gates.length === 0
+  }
+
+  /** Where messages go that no binding takes; null: nowhere. The argument counts before the policy. */
+  get alternate(): string | null {
+    const byPolicy = this.policy.definition['alternate-exchange']
+    return alternateExchangeOf(this.arguments) ?? (typeof byPolicy === 'string' ? byPolicy : null)
   }
 
   add(binding: Binding): void {

@@ -8,8 +8,9 @@ import type { RoutedMessage } from './routed-message'
 export interface Gate {
   /** false: the message goes no further through this exchange, and counts as taken. Changes nothing. */
   admits(message: RoutedMessage): boolean
-  /** The message has come, admitted or not. true: its confirm must wait for the batch being gathered. */
-  onPublish(m: IncomingMessage, message: RoutedMessage): boolean
+  /** The message has come, admitted or not; `isTaken`: by a queue, or a gate. true: its confirm must wait for the batch being
+   *  gathered. */
+  onPublish(m: IncomingMessage, message: RoutedMessage, isTaken: boolean): boolean
   /** Something new is bound to the exchange. */
   onBound(to: Destination): void
   /** The exchange is gone. */

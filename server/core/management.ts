@@ -19,6 +19,7 @@ import { Declarations } from './declarations'
 import type { Delay } from './delay'
 import type { ExchangeSpec } from './exchange'
 import { exchangeTypes } from './exchange-types'
+import type { Policy, PolicyKind } from './policies'
 import { checkClaims } from './publish-claims'
 import type { Queue, Taken } from './queue'
 import { Session } from './session'
@@ -122,8 +123,7 @@ export class CoreManagement implements Management {
   }
 
   private as(userName: string, vhostName: string): { vhost: Vhost; session: Session; declarations: Declarations } {
-    const vhost = this.core.vhosts.get(vhostName)
-    if (vhost === undefined) throw new ChannelError(ReplyCode.NOT_FOUND, `no vhost '${vhostName}'`)
+    const vhost = this.vhost(vhostName)
     const user = this.core.users.all.get(userName)
     if (user === undefined || !user.permissions.has(vhostName)) {
       throw new ConnectionError(
@@ -138,9 +138,7 @@ export class CoreManagement implements Management {
   // -- operations -----------------------------------------------------------------------------------------------------
 
   setTracing(vhostName: string, isOn: boolean): void {
-    const vhost = this.core.vhosts.get(vhostName)
-    if (vhost === undefined) throw new ChannelError(ReplyCode.NOT_FOUND, `no vhost '${vhostName}'`)
-    vhost.tracing = isOn
+    this.vhost(vhostName).tracing = isOn
   }
 
   async declareExchange(user: string, vhost: string, name: string, spec: ExchangeSpec): Promise<'created' | 'same'> {
@@ -173,6 +171,23 @@ export class CoreManagement implements Management {
     const count = declarations.deleteQueue(name, ifUnused, ifEmpty)
     await this.core.journal.whenDurable()
     return count
+  }
+
+  async setPolicy(vhostName: string, kind: PolicyKind, policy: Policy): Promise<void> {
+    this.vhost(vhostName).setPolicy(kind, policy)
+    await this.core.journal.whenDurable()
+  }
+
+  async deletePolicy(vhostName: string, kind: PolicyKind, name: string): Promise<boolean> {
+    const wasThere = this.vhost(vhostName).deletePolicy(kind, name)
+    await this.core.journal.whenDurable()
+    return wasThere
+  }
+
+  private vhost(name: string): Vhost {
+    const vhost = this.core.vhosts.get(name)
+    if (vhost === undefined) throw new ChannelError(ReplyCode.NOT_FOUND, `no vhost '${name}'`)
+    return vhost
   }
 
   async purgeQueue(user: string, vhost: string, name: string): Promise<number> {

@@ -6,6 +6,7 @@ import type { Binding } from './binding'
 import type { Consumer, UnackedOwner } from './consumer'
 import type { Arguments, MessageCounters, QueueView, Ticket } from './core-api'
 import { newMessageCounters } from './counters'
+import { NO_POLICY } from './policies'
 import { ReadyRound } from './ready-round'
 import { Returned } from './returned'
 import type { Session } from './session'
@@ -39,6 +40,7 @@ export class Queue implements QueueView, UnackedOwner {
   readonly incoming = new Set<Binding>()
   readonly consumers: Consumer[] = []
   readonly counters: MessageCounters = newMessageCounters()
+  policy = NO_POLICY
   unackedCount = 0
   readyBytes = 0
   unackedBytes = 0
@@ -277,6 +279,11 @@ export class Queue implements QueueView, UnackedOwner {
     this.idleSinceMs = this.context.now
   }
 
+  /** As x-queue-type names it. */
+  get type(): string {
+    const type = this.arguments['x-queue-type']
+    return typeof type === 'string' ? type : 'classic'
+  }
   get exclusive(): boolean {
     return this.owner !== null
   }

@@ -7,6 +7,7 @@ import type { ByteRange, IncomingMessage } from '../../storage/message-store'
 import { argument, binaryText, INTEGER_TYPES } from './arguments'
 import type { Destination } from './binding'
 import type { Arguments, Ticket } from './core-api'
+import { isDelaying } from './delay'
 import type { Gate, Shelved } from './gate'
 import type { RoutedMessage } from './routed-message'
 import type { Shelf } from './shelf'
@@ -16,7 +17,7 @@ const LENGTH = 'x-recent-history-length'
 const LENGTH_DEFAULT = 20
 const NO_STORE = 'x-recent-history-no-store'
 /** Messages given to new bindings in one turn. */
-const REPLAYED_PER_TURN = 1000
+const REPLAYED_PER_TURN = 256
 
 interface Replay {
   to: Destination
@@ -143,8 +144,16 @@ export class RecentHistory implements Gate, Shelved, Dispatchable {
   }
 }
 
-/** Throws 406 in the plugin's words. */
-export function checkHistoryLength(args: Arguments): void {
+/** Throws 406, for the length in the plugin's words. */
+export function checkHistoryArguments(args: Arguments): void {
+  checkLength(args)
+  // What one keeps until it is due would have to pass by the other then.
+  if (!isDelaying('x-recent-history', args)) return
+  const text = "Invalid argument, 'x-delayed-exchange' can't be used for 'x-recent-history'"
+  throw new ChannelError(ReplyCode.PRECONDITION_FAILED, text)
+}
+
+function checkLength(args: Arguments): void {
   const value = argument(args, LENGTH)
   if (value === undefined) return
   const text = value === null ? 'undefined' : fieldValueText(value)

@@ -15,6 +15,7 @@ import { Exchange, type ExchangeSpec } from './exchange'
 import { Firehose, TRACE_EXCHANGE } from './firehose'
 import type { Shelved } from './gate'
 import { type GateSurroundings, gatesOf } from './gates'
+import { checkPolicy, Policies, type Policy, type PolicyKind } from './policies'
 import { Queue, type QueueSpec } from './queue'
 import { type Gated, type Route, Router } from './router'
 import type { Session } from './session'
@@ -79,6 +80,7 @@ export class Vhost implements VhostView, GateSurroundings {
   readonly counters = newMessageCounters()
   readonly requesters = new Requesters()
   readonly router: Router
+  readonly policies = new Policies()
   /** On while somebody traces the vhost's messages. */
   firehose: Firehose | null = null
 
@@ -129,11 +131,12 @@ export class Vhost implements VhostView, GateSurroundings {
   }
 
   private publishGated({ exchange, queues, logIds }: Route, gated: Gated, m: IncomingMessage): Outcome {
+    const isTaken = queues.length > 0 || gated.isTaken
     let isLogged = false
-    for (const gate of gated.gates) if (gate.onPublish(m, gated.message)) isLogged = true
+    for (const gate of gated.gates) if (gate.onPublish(m, gated.message, isTaken)) isLogged = true
     exchange.publishOut += queues.length
     if (queues.length > 0 && this.store(m, queues, logIds)) isLogged = true
-    else if (queues.length === 0 && !gated.isTaken) return isLogged ? UNROUTABLE_LOGGED : UNROUTABLE
+    if (!isTaken) return isLogged ? UNROUTABLE_LOGGED : UNROUTABLE
     return isLogged ? LOGGED : ROUTED
   }
 
@@ -156,9 +159,10 @@ export class Vhost implements VhostView, GateSurroundings {
   }
 
   private storeRouted({ queues, logIds, gated }: Route, m: IncomingMessage): void {
-    if (gated !== null) for (const gate of gated.gates) gate.onPublish(m, gated.message)
+    const isTaken = queues.length > 0 || gated?.isTaken === true
+    if (gated !== null) for (const gate of gated.gates) gate.onPublish(m, gated.message, isTaken)
     if (queues.length > 0) this.store(m, queues, logIds)
-    else if (!gated?.isTaken) {
+    else if (!isTaken) {
       this.counters.dropUnroutable++
       this.surroundings.counters.dropUnroutable++
     }
@@ -224,6 +228,7 @@ export class Vhost implements VhostView, GateSurroundings {
 
   addExchange(name: string, spec: ExchangeSpec): Exchange {
     const exchange = new Exchange(name, spec, gatesOf(name, spec, this))
+    exchange.policy = this.policies.effective('exchange', name)
     this.exchanges.set(name, exchange)
     for (const { shelf } of exchange.gates) if (shelf?.durable) this.defineShelf(shelf)
     this.router.forget()
@@ -248,7 +253,11 @@ export class Vhost implements VhostView, GateSurroundings {
     this.journal.define({ op: 'put', kind: 'queue', record })
   }
 
-  /** Those that the log knows. */
+  /** Those of exchanges that a version declared which did not keep messages there. */
+  defineShelves(known: ReadonlySet<number>): void {
+    for (const shelf of this.shelves()) if (shelf.durable && !known.has(shelf.id)) this.defineShelf(shelf)
+  }
+
   *shelves(): Iterable<Shelved> {
     for (const { gates } of this.exchanges.values()) for (const { shelf } of gates) if (shelf !== null) yield shelf
   }
@@ -274,6 +283,7 @@ export class Vhost implements VhostView, GateSurroundings {
   /** `id` is given for a queue that comes back from the log. */
   addQueue(name: string, spec: QueueSpec & { id?: number }): Queue {
     const queue = new Queue(spec.id ?? this.surroundings.nextQueueId(), name, spec, this)
+    queue.policy = this.policies.effective('queue', name, queue.type)
     this.queues.set(name, queue)
     queue.owner?.exclusiveQueues.add(queue)
     this.router.forget()
@@ -307,6 +317,42 @@ export class Vhost implements VhostView, GateSurroundings {
   /** A consumer has left: an auto-delete queue goes with its last one. */
   onConsumerLeft(queue: Queue): void {
     if (queue.autoDelete && queue.consumers.length === 0) this.removeQueue(queue)
+  }
+
+  // -- policies -------------------------------------------------------------------------------------------------------
+
+  setPolicy(kind: PolicyKind, policy: Policy): void {
+    checkPolicy(kind, policy)
+    this.policies.set(kind, policy)
+    const { name, pattern, applyTo, priority } = policy
+    const definition = JSON.stringify(policy.definition)
+    if (kind === 'policy') {
+      const record = { vhost: this.name, name, pattern, applyTo, priority, definition }
+      this.journal.define({ op: 'put', kind: 'policy', record })
+    } else {
+      const value = JSON.stringify({ pattern, 'apply-to': applyTo, priority, definition })
+      this.journal.define({ op: 'put', kind: 'parameter', record: { component: kind, name, vhost: this.name, value } })
+    }
+    this.applyPolicies()
+  }
+
+  /** false: there was none. */
+  deletePolicy(kind: PolicyKind, name: string): boolean {
+    if (!this.policies.delete(kind, name)) return false
+    if (kind === 'policy') this.journal.define({ op: 'delete', kind: 'policy', key: { vhost: this.name, name } })
+    else this.journal.define({ op: 'delete', kind: 'parameter', key: { component: kind, name, vhost: this.name } })
+    this.applyPolicies()
+    return true
+  }
+
+  private applyPolicies(): void {
+    for (const exchange of this.exchanges.values()) {
+      exchange.policy = this.policies.effective('exchange', exchange.name)
+    }
+    for (const queue of this.queues.values()) {
+      queue.policy = this.policies.effective('queue', queue.name, queue.type)
+    }
+    this.router.forget()
   }
 
   // -- bindings -------------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ class Runs {
   private readonly total: Record<string, number> = {}
   private readonly startedAt = Date.now()
   private saidAt = Date.now()
+  private current: { seed: number; kind: BackendKind } = { seed: 0, kind: 'memory' }
 
   constructor(private readonly directory: string) {}
 
@@ -64,19 +65,31 @@ class Runs {
 
   private async one(seed: number, kind: BackendKind): Promise<void> {
     const directory = join(this.directory, `${kind}-${seed}`)
+    this.current = { seed, kind }
     const driver = new Driver(new Random(seed), new SimulatedDisk(kind, directory))
     try {
       await driver.run(options.steps)
       this.passed++
     } catch (error) {
-      this.failed++
-      console.log(`seed ${seed}, ${kind}, step ${driver.tally.steps}: ${(error as Error).stack}`)
-      console.log(`Again: npm run simulate -- --backend ${kind} --steps ${options.steps} --seed ${seed}`)
+      this.tellFailure(error as Error)
     } finally {
       rmSync(directory, { recursive: true, force: true })
       this.add(driver.tally)
     }
     if (Date.now() - this.saidAt > PROGRESS_MS) this.say(kind)
+  }
+
+  tellFailure(error: Error): void {
+    const { seed, kind } = this.current
+    this.failed++
+    console.log(`seed ${seed}, ${kind}: ${error.stack}`)
+    console.log(`Again: npm run simulate -- --backend ${kind} --steps ${options.steps} --seed ${seed}`)
+  }
+
+  conclude(): void {
+    rmSync(this.directory, { recursive: true, force: true })
+    console.log(`${this.passed} passed, ${this.failed} failed`)
+    if (this.failed > 0) process.exitCode = 1
   }
 
   private add(tally: Tally): void {
@@ -91,16 +104,13 @@ class Runs {
   }
 }
 
-async function main(): Promise<void> {
-  const directory = mkdtempSync(join(tmpdir(), 'leveret-simulation-'))
-  const runs = new Runs(directory)
-  try {
-    await runs.all()
-  } finally {
-    rmSync(directory, { recursive: true, force: true })
-  }
-  console.log(`${runs.passed} passed, ${runs.failed} failed`)
-  if (runs.failed > 0) process.exitCode = 1
-}
+const runs = new Runs(mkdtempSync(join(tmpdir(), 'leveret-simulation-')))
 
-main()
+// Thrown where the event loop called the broker: it would have ended the process.
+process.on('uncaughtException', (error) => {
+  runs.tellFailure(error)
+  runs.conclude()
+  process.exit()
+})
+
+runs.all().finally(() => runs.conclude())

@@ -1,6 +1,8 @@
 // Disks that are full, broken or slow, under a real broker and real clients: who hears what, who goes on, what the log and the
 // HTTP API say, that it ends without a restart, and that nothing confirmed is lost.
-import { readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { type BrokerProcess, kill, startBroker } from '../crash/broker-process'
@@ -330,4 +332,27 @@ describe('a full disk and transient messages', () => {
     await take(500)
     expect(taken).toEqual(Array.from({ length: 500 }, (_, i) => i))
   }, 60_000)
+})
+
+describe('the end of the storage worker', () => {
+  it('ends the broker with code 1, and loses nothing that was confirmed', async () => {
+    const preload = join(disk.place, 'end.js')
+    const trigger = join(disk.place, 'end-now')
+    writeFileSync(
+      preload,
+      `const { isMainThread } = require('node:worker_threads')
+      if (!isMainThread) setInterval(() => {
+        if (require('node:fs').existsSync(${JSON.stringify(trigger)})) throw new Error('as told')
+      }, 20).unref()`,
+    )
+    await start('32MB', { NODE_OPTIONS: `--require ${preload}` })
+    const publisher = await new Publisher('orders').open()
+    await publisher.publishConfirmed(20)
+    const ended = once(broker.child, 'exit')
+    writeFileSync(trigger, '')
+    expect(await ended).toEqual([1, null])
+    expect(said('cannot go on and stops: the storage worker failed: as told')).toBe(1)
+    await start('32MB', {})
+    expect(await takeAll('orders')).toEqual(publisher.confirmed)
+  }, 30_000)
 })

@@ -453,6 +453,8 @@ export class Channel implements ChannelView, ConsumerSink {
     const { exchange, type, durable, autoDelete, internal, noWait } = args
     if (args.passive) this.declarations.checkExchangeExists(exchange)
     else this.declarations.declareExchange(exchange, { type, durable, autoDelete, internal, arguments: args.arguments })
+    // While the log fails, what never goes there goes on.
+    if (!args.passive && !durable && !noWait) return this.reply('exchange.declare-ok', {})
     this.replyDurable(noWait, 'exchange.declare-ok', {})
   }
 
@@ -467,11 +469,9 @@ export class Channel implements ChannelView, ConsumerSink {
       : this.declarations.declareQueue(args.queue, { durable, exclusive, autoDelete, arguments: args.arguments }).queue
     this.lastQueue = queue.name
     const { name, readyCount, consumers } = queue
-    this.replyDurable(noWait, 'queue.declare-ok', {
-      queue: name,
-      messageCount: readyCount,
-      consumerCount: consumers.length,
-    })
+    const found = { queue: name, messageCount: readyCount, consumerCount: consumers.length }
+    if (queue.durable || noWait) this.replyDurable(noWait, 'queue.declare-ok', found)
+    else this.reply('queue.declare-ok', found)
   }
 
   private onQueueBind(args: MethodArgs<'queue.bind'>): void {
@@ -506,7 +506,9 @@ export class Channel implements ChannelView, ConsumerSink {
     const { publishes, settles } = tx
     tx.clear()
     for (const message of publishes) this.publishMessage(message, message.mandatory)
-    for (const s of settles) this.settle(s.tag, false, s.forGood, s.isAck)
+    this.connection.hub.core.journal.together(() => {
+      for (const s of settles) this.settle(s.tag, false, s.forGood, s.isAck)
+    })
     this.connection.replyWhenDurable(encodeMethod('tx.commit-ok', this.number, {}))
   }
 

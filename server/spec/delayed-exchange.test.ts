@@ -174,13 +174,22 @@ if (process.env.AMQP_SPEC_URL === undefined) {
         [100, '100 days'],
         [3550, '10 years'],
       ]) {
-        // A timer waits for a day at most, then comes the next one.
         clock.leap((days - 1) * DAY)
         clock.advance(DAY - 1)
         expect(await arrived()).toEqual([])
         clock.advance(1)
         expect(await arrived()).toEqual([expected])
       }
+    })
+
+    it('is at most ten seconds late when the clock is set', async () => {
+      const { channel, publish, arrived } = await start()
+      publish('m', DAY)
+      await channel.sync()
+      clock.leap(DAY)
+      expect(await arrived()).toEqual([])
+      clock.advance(10_000)
+      expect(await arrived()).toEqual(['m'])
     })
 
     it.each([

@@ -34,6 +34,23 @@ describe('refusals', () => {
   )
 })
 
+describe('what only we refuse', () => {
+  const broker = withBroker()
+  if (process.env.AMQP_SPEC_URL !== undefined) {
+    it.skip('on another broker', () => {})
+    return
+  }
+  itRefuses(broker, [
+    {
+      when: 'a history that is to delay messages as well',
+      does: ['exchange.declare', { exchange: '$x', type, arguments: { 'x-delayed-exchange': true } }],
+      scope: 'channel',
+      code: 406,
+      text: "PRECONDITION_FAILED - Invalid argument, 'x-delayed-exchange' can't be used for 'x-recent-history'",
+    },
+  ])
+})
+
 describe('a new binding', () => {
   const broker = withBroker()
 

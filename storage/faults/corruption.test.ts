@@ -29,7 +29,7 @@ import {
   readDirectory,
 } from './sample-directory'
 
-const ROUNDS = Number(process.env.CORRUPTION_ROUNDS ?? 8) // of each kind, for each state of the directory
+const ROUNDS = Number(process.env.CORRUPTION_ROUNDS ?? 5) // of each kind, for each state of the directory
 const SEED = Number(process.env.CORRUPTION_SEED ?? 1)
 const FILE = 'leveret.db'
 const WAL = 'leveret.db-wal'

@@ -35,6 +35,7 @@ export class Life implements TurnEvents {
   bytesInMemory = Number.POSITIVE_INFINITY
   /** Log entries that were copied forward. */
   copies = 0
+  private unreadable = ''
   private turns = 0
   private isOver = false
 
@@ -46,8 +47,11 @@ export class Life implements TurnEvents {
     this.log = new FaultyBackend(disk)
     this.log.perform = this.pacer.perform
     this.spill = new PacedSpillFile(join(disk.directory, 'spill'), this.clock, this.pacer)
+    const log = (message: string) => {
+      if (message.startsWith('Reading messages back failed')) this.unreadable = message
+    }
     const options = { defaultUser: 'guest', defaultPassword: 'guest', defaultVhost: '/', loopbackUsers: [] }
-    this.core = new Core(this.log, { ...options, memoryLimit: MEMORY_LIMIT, clock: this.clock, log() {} }, this)
+    this.core = new Core(this.log, { ...options, memoryLimit: MEMORY_LIMIT, clock: this.clock, log }, this)
     const { store, rows } = this.core.journal
     Object.assign(store, { slabSize, spill: this.spill })
     Object.assign(rows.limits, COPY_LIMITS)
@@ -120,7 +124,6 @@ export class Life implements TurnEvents {
   /** Looks at what is on disk, by starting a broker that takes every message and dies. */
   static async look(disk: SimulatedDisk): Promise<Found[]> {
     const life = await Life.start(disk, 4096, () => {})
-    life.pacer.isWaiting = false
     const found: Found[] = []
     for (const queue of life.vhost.queues.values()) {
       const isBound = [...queue.incoming].some((binding) => binding.source === 'amq.fanout')
@@ -136,9 +139,15 @@ export class Life implements TurnEvents {
     for (;;) {
       const taken = queue.take(false, range)
       if (taken === 'empty') return numbers
-      if (taken === 'loading') await nextTurn()
-      else numbers.push(readNumber(range))
+      if (taken !== 'loading') numbers.push(readNumber(range))
+      else if (this.pacer.count > 0) await this.complete(0)
+      else await this.awaitBytes(queue)
     }
+  }
+
+  private async awaitBytes(queue: Queue): Promise<void> {
+    await this.quiet()
+    if (this.unreadable) throw new Violation(`a message of ${queue.name} cannot be read: ${this.unreadable}`)
   }
 
   // -- the end of a turn ----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import type { CommitUnit, LogBackend, LogEntry, LogPosition, Opened, StorageStats } from '../../../storage/log-backend'
 import { DEFAULT_SQLITE_LIMITS, type SqliteLimits } from '../../../storage/sqlite-limits'
 import { SqliteLog } from '../../../storage/sqlite-log'
+import { forEachRow } from '../../../storage/sqlite-protocol'
 
 export class SqliteInThread implements LogBackend {
   private readonly log: SqliteLog
@@ -31,9 +32,8 @@ export class SqliteInThread implements LogBackend {
   async replay(onEntry: (position: LogPosition, records: Uint8Array, payloadLength: number) => void): Promise<void> {
     let after = 0
     for (let group = this.log.replayGroup(after); group.positions.length > 0; group = this.log.replayGroup(after)) {
-      const { positions, records, payloadLengths } = group
-      for (let i = 0; i < positions.length; i++) onEntry(positions[i], records[i], payloadLengths[i])
-      after = positions[positions.length - 1]
+      forEachRow(group, onEntry)
+      after = group.positions[group.positions.length - 1]
     }
   }
 
