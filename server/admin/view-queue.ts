@@ -25,7 +25,7 @@ export function queueItem({ management, rates }: AdminContext, queue: QueueView)
     operator_policy: queue.policy.operatorPolicy,
     effective_policy_definition: queue.policy.definition,
     exclusive_consumer_tag: consumers.find((c) => c.exclusive)?.tag ?? null,
-    single_active_consumer_tag: null,
+    single_active_consumer_tag: queue.activeConsumer?.tag ?? null,
     head_message_timestamp: null,
     consumers: consumers.length,
     // Not the share of the time that RabbitMQ averages, but whether it could deliver at this moment.
@@ -61,7 +61,7 @@ export function consumerItem({ management }: AdminContext, consumer: ConsumerVie
     exclusive: consumer.exclusive,
     prefetch_count: consumer.prefetch,
     active: consumer.active,
-    activity_status: hasCredit(consumer) ? 'up' : 'blocked',
+    activity_status: activityStatus(consumer),
     consumer_timeout: null, // deliveries have no deadline here
     arguments: tableToPlain(consumer.arguments),
     channel_details: {
@@ -87,6 +87,12 @@ export function channelName(connection: string, number: number): string {
 /** As RabbitMQ writes it: UTC as an offset. */
 export function isoTime(ms: number): string {
   return new Date(ms).toISOString().replace('Z', '+00:00')
+}
+
+function activityStatus(consumer: ConsumerView): string {
+  if (consumer.isOnlyActive) return 'single_active'
+  if (!consumer.active) return 'waiting'
+  return hasCredit(consumer) ? 'up' : 'blocked'
 }
 
 function hasCredit({ prefetch, unackedCount }: ConsumerView): boolean {

@@ -75,10 +75,23 @@ export function checkQueueArguments(args: Arguments, subject: string): void {
     const value = argument(args, name)
     if (value !== undefined) checkInteger(name, value, least, subject)
   }
+  checkBoolean('x-single-active-consumer', args, subject)
   const type = argument(args, 'x-queue-type')
   if (type !== undefined && !QUEUE_TYPES.includes(type as string)) {
     throw invalid('x-queue-type', subject, `"unsupported queue type '${fieldValueText(type)}'"`)
   }
+}
+
+function checkBoolean(name: string, args: Arguments, subject: string): void {
+  const value = argument(args, name)
+  if (value === undefined || typeof value === 'boolean') return
+  throw invalid(name, subject, `{unacceptable_type,${fieldTypeName(value)}}`)
+}
+
+/** Throws 406 for an argument of a consumer that cannot be. */
+export function checkConsumerArguments(args: Arguments, subject: string): void {
+  const priority = argument(args, 'x-priority')
+  if (priority !== undefined) checkInteger('x-priority', priority, Number.NEGATIVE_INFINITY, subject)
 }
 
 /** Throws 406 for what is no whole number from `least` up. */
@@ -87,8 +100,9 @@ export function checkInteger(name: string, value: FieldValue, least: number, sub
     throw invalid(name, subject, `"expected integer, got ${fieldTypeName(value)}"`)
   }
   const number = Number(fieldValueText(value))
+  if (number >= least) return
   if (number < 0) throw invalid(name, subject, `{value_negative,${number}}`)
-  if (number < least) throw invalid(name, subject, `{value_zero,${number}}`)
+  throw invalid(name, subject, `{value_zero,${number}}`)
 }
 
 export function invalid(name: string, subject: string, reason: string): ChannelError {

@@ -1,6 +1,8 @@
 // A consumer: who takes messages of a queue, and how many it may hold. It is also the port through which a channel speaks
 // to the queue (settle, cancel): channels never hold a queue. Delivery itself is the sink's, which server/net implements.
+import { fieldValueText } from '../../protocol/field-table'
 import type { ByteRange } from '../../storage/message-store'
+import { argument } from './arguments'
 import type { Arguments, ConsumerView, Ticket } from './core-api'
 import type { Queue } from './queue'
 
@@ -10,6 +12,8 @@ export interface ConsumerSink {
   readonly channelNumber: number
   /** false while the peer does not take what was written: call Consumer.wake when it does. */
   readonly isWritable: boolean
+  /** While not writable: for no other reason than that the peer has had its share of this turn. */
+  readonly isTurnOver: boolean
   /** Its consumers that are parked, the one that waits longest first. */
   readonly parked: Set<Consumer>
   /** Channel-wide prefetch (basic.qos global=true). */
@@ -45,6 +49,8 @@ export class Consumer implements ConsumerView {
   readonly exclusive: boolean
   prefetch: number
   readonly arguments: Arguments
+  /** Whoever has a higher one is served first. */
+  readonly priority: number
   unackedCount = 0
   isCancelled = false
   /** Out of the round until credit, or the peer's buffer, is free again. */
@@ -61,12 +67,22 @@ export class Consumer implements ConsumerView {
     this.exclusive = spec.exclusive
     this.prefetch = spec.prefetch
     this.arguments = spec.arguments
+    this.priority = priorityOf(spec.arguments)
   }
 
   get isReady(): boolean {
     if (this.isCancelled || !this.sink.isWritable) return false
+    return this.hasCredit
+  }
+
+  private get hasCredit(): boolean {
     if (this.noAck) return true
     return (this.prefetch === 0 || this.unackedCount < this.prefetch) && this.sink.credit.isFree
+  }
+
+  /** Could take messages, but its connection has had its share of this turn. */
+  get isSated(): boolean {
+    return !this.isCancelled && this.sink.isTurnOver && this.hasCredit
   }
 
   /** The client acknowledged, or rejected for good. */
@@ -119,8 +135,16 @@ export class Consumer implements ConsumerView {
     return !this.noAck
   }
   get active(): boolean {
-    return !this.isCancelled
+    return !this.isCancelled && (!this.queue.isSingleActive || this.isOnlyActive)
   }
+  get isOnlyActive(): boolean {
+    return this.queue.activeConsumer === this
+  }
+}
+
+function priorityOf(args: Arguments): number {
+  const value = argument(args, 'x-priority')
+  return value === undefined ? 0 : Number(fieldValueText(value))
 }
 
 /** The other holder of unacked messages: basic.get. */

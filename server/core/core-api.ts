@@ -71,6 +71,7 @@ export interface QueueView {
   readonly readyBytes: number // bodies only
   readonly unackedBytes: number
   readonly consumers: readonly ConsumerView[]
+  readonly activeConsumer: ConsumerView | null // the one that is served while others wait; null: all are
   readonly counters: MessageCounters
   readonly type: string // classic, quorum or stream
   readonly policy: EffectivePolicy
@@ -87,7 +88,8 @@ export interface ConsumerView {
   readonly exclusive: boolean
   readonly prefetch: number
   readonly unackedCount: number
-  readonly active: boolean
+  readonly active: boolean // is served: all are, but for those that wait behind a single active one
+  readonly isOnlyActive: boolean // the one that is served
   readonly arguments: Arguments
 }
 

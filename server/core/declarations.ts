@@ -7,6 +7,7 @@ import {
   alternateExchangeOf,
   checkAlternateExchange,
   checkArgumentsEquivalence,
+  checkConsumerArguments,
   checkEquivalence,
   checkQueueArguments,
   EXCHANGE_ARGUMENTS,
@@ -205,7 +206,9 @@ export class Declarations {
 
   consume(queueName: string, sink: ConsumerSink, spec: ConsumerSpec): Consumer {
     const queue = this.readableQueue(queueName)
-    if (queue.hasExclusiveConsumer || (spec.exclusive && queue.consumers.length > 0)) {
+    checkConsumerArguments(spec.arguments, this.named('queue', queueName))
+    const wantsAlone = spec.exclusive && (queue.isSingleActive || queue.consumers.length > 0)
+    if (queue.hasExclusiveConsumer || wantsAlone) {
       throw new ChannelError(ReplyCode.ACCESS_REFUSED, `${this.named('queue', queueName)} in exclusive use`)
     }
     const consumer = new Consumer(queue, sink, spec)

@@ -2,6 +2,7 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { Consumer } from './consumer'
+import { PriorityRound } from './priority-round'
 import { ReadyRound } from './ready-round'
 import { Returned } from './returned'
 import { TicketRing } from './ticket-ring'
@@ -83,7 +84,11 @@ describe('Returned', () => {
 class Somebody {
   isReady = true
   isParked = false
-  constructor(readonly name: number) {}
+  isSated = false
+  constructor(
+    readonly name: number,
+    readonly priority = 0,
+  ) {}
   park(): void {
     this.isParked = true
   }
@@ -129,5 +134,74 @@ describe('ReadyRound', () => {
       }),
       { numRuns: 300 },
     )
+  })
+})
+
+describe('PriorityRound', () => {
+  const asConsumer = (somebody: Somebody) => somebody as unknown as Consumer
+
+  it('serves the highest that is ready, by turns among equals', () => {
+    const step = fc.oneof(
+      { weight: 4, arbitrary: fc.constant('next' as const) },
+      { weight: 2, arbitrary: fc.record({ add: fc.integer({ min: -3, max: 3 }) }) },
+      { weight: 1, arbitrary: fc.record({ remove: fc.nat() }) },
+      { weight: 3, arbitrary: fc.record({ toggle: fc.nat() }) },
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 150 }), (steps) => {
+        const round = new PriorityRound([])
+        let there: Somebody[] = [] // the one served last at the end
+        let made = 0
+        for (const s of steps) {
+          if (s === 'next') {
+            const ready = there.filter((one) => one.isReady)
+            const highest = Math.max(...ready.map((one) => one.priority))
+            const expected = ready.find((one) => one.priority === highest) ?? null
+            expect(round.next()).toBe(expected)
+            if (expected !== null) there = [...there.filter((one) => one !== expected), expected]
+          } else if ('add' in s) {
+            const somebody = new Somebody(made++, s.add)
+            there.push(somebody)
+            round.add(asConsumer(somebody))
+          } else if (there.length === 0) {
+          } else if ('remove' in s) {
+            const [gone] = there.splice(s.remove % there.length, 1)
+            round.remove(asConsumer(gone))
+          } else {
+            const somebody = there[s.toggle % there.length]
+            somebody.isReady = !somebody.isReady
+            if (!somebody.isReady || !somebody.isParked) continue
+            somebody.isParked = false
+            there = [...there.filter((one) => one !== somebody), somebody] // it comes back behind the others
+            round.add(asConsumer(somebody))
+          }
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('waits for the highest while that has only had its share of the turn, not when it cannot take more', () => {
+    const [high, low] = [new Somebody(1, 5), new Somebody(2, 1)]
+    const round = new PriorityRound([high, low].map(asConsumer))
+    high.isReady = false
+    high.isSated = true
+    for (const _again of [1, 2]) {
+      expect(round.next()).toBe(null)
+      expect(round.isHeld).toBe(true)
+    }
+    high.isSated = false
+    expect(round.next()).toBe(low)
+    expect(round.isHeld).toBe(false)
+  })
+
+  it('does not wait for the highest when that has left', () => {
+    const [high, low] = [new Somebody(1, 5), new Somebody(2, 1)]
+    const round = new PriorityRound([high, low].map(asConsumer))
+    high.isReady = false
+    high.isSated = true
+    expect(round.next()).toBe(null)
+    expect(round.remove(asConsumer(high))).toBe(true)
+    expect(round.next()).toBe(low)
   })
 })

@@ -4,12 +4,15 @@ import type { ByteRange } from '../../storage/message-store'
 import { storedBodyLength } from '../../storage/segment'
 import type { Binding } from './binding'
 import type { Consumer, UnackedOwner } from './consumer'
+import type { ConsumerRound } from './consumer-round'
 import type { Arguments, MessageCounters, QueueView, Ticket } from './core-api'
 import { newMessageCounters } from './counters'
 import { NO_POLICY } from './policies'
+import { PriorityRound } from './priority-round'
 import { ReadyRound } from './ready-round'
 import { Returned } from './returned'
 import type { Session } from './session'
+import { SingleActive } from './single-active'
 import { TicketRing } from './ticket-ring'
 import type { VhostContext } from './vhost'
 
@@ -35,6 +38,8 @@ export class Queue implements QueueView, UnackedOwner {
   readonly owner: Session | null
   readonly arguments: Arguments
   readonly argumentsJson: string
+  /** Serves one consumer at a time. */
+  readonly isSingleActive: boolean
   /** `id` where its persistent messages are logged, else 0. */
   readonly logId: number
   readonly incoming = new Set<Binding>()
@@ -49,7 +54,7 @@ export class Queue implements QueueView, UnackedOwner {
   isDeleted = false
   private readonly ready = new TicketRing()
   private readonly returned = new Returned()
-  private readonly round = new ReadyRound()
+  private round: ConsumerRound
   /** Everything up to here may have been delivered before a crash. */
   private deliveredUpTo: Ticket = 0
 
@@ -64,6 +69,8 @@ export class Queue implements QueueView, UnackedOwner {
     this.owner = spec.owner
     this.arguments = spec.arguments
     this.argumentsJson = spec.argumentsJson
+    this.isSingleActive = spec.arguments['x-single-active-consumer'] === true
+    this.round = this.isSingleActive ? new SingleActive() : new ReadyRound()
     this.logId = spec.durable && spec.owner === null ? id : 0
     this.idleSinceMs = context.now
   }
@@ -88,7 +95,10 @@ export class Queue implements QueueView, UnackedOwner {
         return true
       }
       const consumer = this.round.next()
-      if (consumer === null) return false
+      if (consumer === null) {
+        if (this.round.isHeld) this.markDirty()
+        return false
+      }
       const fromReturned = this.headIsReturned()
       const ticket = fromReturned ? this.returned.peek() : this.ready.peek()
       if (!store.locate(ticket, range)) {
@@ -199,6 +209,7 @@ export class Queue implements QueueView, UnackedOwner {
 
   addConsumer(consumer: Consumer): void {
     this.consumers.push(consumer)
+    if (consumer.priority !== 0 && this.round instanceof ReadyRound) this.round = new PriorityRound(this.round)
     this.round.add(consumer)
     this.touch()
     this.markDirty()
@@ -209,13 +220,18 @@ export class Queue implements QueueView, UnackedOwner {
     consumer.isCancelled = true
     consumer.sink.parked.delete(consumer)
     this.consumers.splice(this.consumers.indexOf(consumer), 1)
-    this.round.remove(consumer)
+    if (this.round.remove(consumer)) this.markDirty()
     this.touch()
   }
 
   onUnparked(consumer: Consumer): void {
     this.round.add(consumer)
     if (this.readyCount > 0) this.markDirty()
+  }
+
+  /** The one consumer that is served; null: all are, or there is none. */
+  get activeConsumer(): Consumer | null {
+    return this.round.active
   }
 
   get hasExclusiveConsumer(): boolean {

@@ -1,8 +1,13 @@
 // The consumers of a queue that can take a message now, in turn. Round robin in constant time, however many of a
 // queue's consumers are waiting for credit.
 import type { Consumer } from './consumer'
+import type { ConsumerRound } from './consumer-round'
 
-export class ReadyRound {
+export class ReadyRound implements ConsumerRound {
+  readonly isHeld = false
+  readonly active = null
+  /** One that was parked for no other reason than the end of its connection's turn. See priority-round.ts. */
+  sated: Consumer | null = null
   private ring: (Consumer | null)[] = new Array(4).fill(null)
   private head = 0
   private count = 0
@@ -25,11 +30,12 @@ export class ReadyRound {
         return consumer
       }
       consumer.park()
+      if (consumer.isSated) this.sated = consumer
     }
     return null
   }
 
-  remove(consumer: Consumer): void {
+  remove(consumer: Consumer): boolean {
     const kept: Consumer[] = []
     for (let i = 0; i < this.count; i++) {
       const other = this.ring[(this.head + i) & (this.ring.length - 1)] as Consumer
@@ -39,6 +45,12 @@ export class ReadyRound {
     this.head = 0
     this.count = 0
     for (const other of kept) this.add(other)
+    if (this.sated === consumer) this.sated = null
+    return false
+  }
+
+  *[Symbol.iterator](): Iterator<Consumer> {
+    for (let i = 0; i < this.count; i++) yield this.ring[(this.head + i) & (this.ring.length - 1)] as Consumer
   }
 
   private grow(): void {

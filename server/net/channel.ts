@@ -258,6 +258,10 @@ export class Channel implements ChannelView, ConsumerSink {
     return this.connection.isWritable
   }
 
+  get isTurnOver(): boolean {
+    return this.connection.isTurnOver
+  }
+
   deliver(consumer: Consumer, ticket: Ticket, redelivered: boolean, range: ByteRange): void {
     const { connection, counters } = this
     const tag = ++this.deliveryTag

@@ -364,6 +364,10 @@ export class Connection implements ConnectionView, FrameSink {
     return this.outlet.isWritable
   }
 
+  get isTurnOver(): boolean {
+    return this.outlet.isTurnOver
+  }
+
   /** Where frames are written to; markDirty says that one was. */
   get out(): OutBuffer {
     return this.outlet.out

@@ -73,13 +73,13 @@ export class Handshake {
   private sendStart(): void {
     const { identity } = this.connection.hub
     const serverProperties: FieldTable = {
-      // What RabbitMQ lists besides (consumer_priorities) follows when it works.
       capabilities: {
         publisher_confirms: true,
         exchange_exchange_bindings: true,
         'basic.nack': true,
         consumer_cancel_notify: true,
         'connection.blocked': true,
+        consumer_priorities: true,
         authentication_failure_close: true,
         per_consumer_qos: true,
         direct_reply_to: true,

@@ -50,6 +50,11 @@ export class Outlet {
     return false
   }
 
+  /** While not writable: there will be room as soon as this turn's bytes are flushed. */
+  get isTurnOver(): boolean {
+    return this.out.length >= TURN_BYTES_MAX && this.pendingBytes < PENDING_BYTES_MAX && !this.isEnded
+  }
+
   /** true: the peer asks for more than it takes; events.onRoom will follow. */
   get isOverfull(): boolean {
     if (this.out.length + this.pendingBytes < HOLD_BYTES) return false

@@ -27,6 +27,7 @@ export class SimulatedChannel implements ConsumerSink {
   unacked: Delivery[] = []
   tx: HeldWork | null = null
   isWritable = true
+  readonly isTurnOver = false
 
   constructor(
     readonly channelNumber: number,
