@@ -251,10 +251,10 @@ export class Stream implements QueueView, UnackedOwner {
     const { ms } = this.retention
     if (ms === Number.POSITIVE_INFINITY || this.log.count < 2 || this.isStopped) return
     const { clock } = this.context
-    // What is not known is looked up at once.
-    const { lastMs } = this.log.first
-    const due = Number.isNaN(lastMs) ? 0 : lastMs + ms - clock.now()
-    this.timer = clock.after(Math.min(TIMER_MS_MAX, Math.max(0, due)), () => {
+    const left = this.log.first.lastMs + ms - clock.now()
+    // Due, or not known and to be looked up.
+    if (!(left > 0)) return this.markDirty()
+    this.timer = clock.after(Math.min(TIMER_MS_MAX, left), () => {
       this.timer = null
       this.markDirty()
     })
