@@ -129,7 +129,6 @@ export function checkArgumentsEquivalence(
     const [asked, there] = [comparable(received, name), comparable(current, name)]
     if (asked === undefined && there === undefined) continue
     if (asked !== undefined && there !== undefined && fieldEquals(asked, there)) continue
-    if (name === 'x-queue-type' && isClassicDefault(asked, there)) continue
     if (asked !== undefined && there !== undefined) {
       throw inequivalent(name, subject, `received '${fieldValueText(asked)}' but current is '${fieldValueText(there)}'`)
     }
@@ -143,16 +142,12 @@ export function argument(table: Arguments, name: string): FieldValue | undefined
   return Object.hasOwn(table, name) ? table[name] : undefined
 }
 
-/** Ages are compared in ms, and shown so. */
+/** Ages are compared in ms, and shown so; a queue without a type is a classic one. */
 function comparable(table: Arguments, name: string): FieldValue | undefined {
   const value = argument(table, name)
+  if (name === 'x-queue-type') return value ?? 'classic'
   if (name !== 'x-max-age' || typeof value !== 'string') return value
   return String(parseAge(value) ?? value)
-}
-
-/** No queue type and type classic are the same. */
-function isClassicDefault(asked: FieldValue | undefined, there: FieldValue | undefined): boolean {
-  return (asked ?? 'classic') === 'classic' && (there ?? 'classic') === 'classic'
 }
 
 function described(value: FieldValue | undefined): string {

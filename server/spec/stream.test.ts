@@ -126,7 +126,7 @@ describe('a second declare is refused', () => {
       when: 'of no stream',
       given: [declare()],
       does: ['queue.declare', { queue: '$q', durable: true }],
-      ...differs('x-queue-type', "received none but current is the value 'stream' of type 'longstr'"),
+      ...differs('x-queue-type', "received 'classic' but current is 'stream'"),
     },
   ])
 
@@ -245,8 +245,11 @@ describe('a reader begins', () => {
     const channel = await broker.channel()
     const queue = await declareStream(channel, broker.name())
     await channel.call('confirm.select')
-    fill(channel, queue, 8)
-    for (let confirmed = 0; confirmed < 8; ) confirmed = (await channel.expect('basic.ack')).deliveryTag
+    for (let i = 0; i < 8; i++) {
+      // One by one: RabbitMQ takes for the last all that was written last.
+      fill(channel, queue, 1, i)
+      await channel.expect('basic.ack')
+    }
     const reading = await broker.channel()
     expect(await read(reading, queue, offset === undefined ? {} : { 'x-stream-offset': offset })).toEqual(expected)
   })
@@ -281,16 +284,16 @@ describe('what a reader gets', () => {
     const { channel, queue } = await opened()
     const properties = { contentType: 'text/plain', headers: { a: 1, b: 'two' }, deliveryMode: 1, messageId: 'id' }
     channel.publishTo(queue, 'body', properties)
-    channel.publishTo(queue, '', { contentEncoding: 'gzip', timestamp: 5 })
-    channel.publishTo(queue, 'bare')
+    channel.publishTo(queue, '', { contentEncoding: 'gzip', deliveryMode: 2, timestamp: 5 })
+    channel.publishTo(queue, 'bare', { deliveryMode: 1 })
     await channel.call('basic.qos', { prefetchCount: 10 })
     for (let round = 0; round < 2; round++) {
       const { consumerTag } = await channel.call('basic.consume', { queue, arguments: fromFirst })
       const messages = [await channel.message(), await channel.message(), await channel.message()]
       expect(messages.map(({ properties }) => properties)).toEqual([
         { ...properties, headers: { ...properties.headers, 'x-stream-offset': new Typed('l', 0) } },
-        { contentEncoding: 'gzip', timestamp: 5, headers: { 'x-stream-offset': new Typed('l', 1) } },
-        { headers: { 'x-stream-offset': new Typed('l', 2) } },
+        { contentEncoding: 'gzip', deliveryMode: 2, timestamp: 5, headers: { 'x-stream-offset': new Typed('l', 1) } },
+        { deliveryMode: 1, headers: { 'x-stream-offset': new Typed('l', 2) } },
       ])
       expect(messages.map(({ body }) => body.toString())).toEqual(['body', '', 'bare'])
       expect(messages.every(({ args }) => !args.redelivered && args.routingKey === queue)).toBe(true)
@@ -350,9 +353,9 @@ describe('what a reader gets', () => {
     await channel.call('basic.qos', { prefetchCount: 10 })
     const { consumerTag } = await channel.call('basic.consume', { queue, arguments: fromFirst })
     expect(await channel.bodies(3)).toEqual(['m0', 'm1', 'm2'])
-    channel.send('queue.delete', { queue })
+    const other = await broker.channel()
+    await other.call('queue.delete', { queue })
     expect(await channel.expect('basic.cancel')).toMatchObject({ consumerTag })
-    await channel.expect('queue.delete-ok')
     await declareStream(channel, queue)
     expect(await read(channel, queue, fromFirst)).toEqual([])
   })
@@ -394,7 +397,8 @@ describe('a filter passes', () => {
     expect(await read(reading, queue, { ...args, ...fromFirst })).toEqual(expected)
   })
 
-  it('much that is of no interest', async () => {
+  it('what is rare, and nothing else', async () => {
+    if (broker.kind !== 'leveret') return // lets through what was written together
     const channel = await broker.channel()
     const queue = await declareStream(channel, broker.name())
     for (let i = 0; i < 12_000; i++) {
