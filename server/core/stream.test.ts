@@ -73,7 +73,7 @@ class Run {
   private readonly arguments: Arguments
 
   constructor(private readonly random: Random) {
-    const limits: Arguments = random.chance(50) ? { 'x-max-length-bytes': 400_000 } : {}
+    const limits: Arguments = random.chance(50) ? { 'x-max-length-bytes': [400_000, 1000, 0][random.below(3)] } : {}
     if (random.chance(30)) limits['x-max-age'] = '10s'
     this.arguments = { 'x-queue-type': 'stream', ...limits }
   }
