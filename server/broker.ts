@@ -79,6 +79,7 @@ export class Broker {
       transactionBytesMax: Math.floor(config.memoryLimit / 4),
       handshakeMs: config.handshakeTimeout,
       connectionsMax: config.maxConnections,
+      consumersPerChannelMax: config.consumerMaxPerChannel,
     }
     const hub = new Hub(limits, identity, clock, logger)
     const spillPath = config.data === null ? null : join(config.data, 'spill')

@@ -14,11 +14,12 @@ import type { Clock } from './clock'
 import type { Ticket } from './core-api'
 import { newChurnCounters, newMessageCounters } from './counters'
 import type { Shelved } from './gate'
+import { Limits } from './limits'
 import type { ApplyTo } from './policies'
 import type { Queue } from './queue'
 import { SHELF_PREFIX } from './shelf'
 import { DEFAULT_HASHING, hashPassword, Users } from './users'
-import { type Dispatchable, PREDECLARED, type Surroundings, Vhost } from './vhost'
+import { type Dispatchable, PAUSED_QUEUE, PREDECLARED, type Surroundings, Vhost } from './vhost'
 
 /** What server/net does at the end of each turn. */
 export interface TurnEvents {
@@ -87,6 +88,7 @@ export class Core implements Surroundings {
   readonly counters = newMessageCounters()
   readonly churn = newChurnCounters()
   readonly journal: Journal
+  readonly limits = new Limits((change) => this.journal.define(change))
   now: number
   private queueIds = 1
   private dirty: Dispatchable[] = []
@@ -247,6 +249,11 @@ export class Core implements Surroundings {
       const from = vhost?.exchanges.get(record.source)
       const to = (record.destinationType === 'queue' ? vhost?.queues : vhost?.exchanges)?.get(record.destination)
       if (from && to) vhost?.addBinding(from, to, record.routingKey, tableFromJson(record.arguments))
+    }
+    for (const { component, vhost, name, value } of definitions.parameter) {
+      this.limits.restore(component, name, vhost, value)
+      const queue = component === PAUSED_QUEUE ? this.vhosts.get(vhost)?.queues.get(name) : undefined
+      if (queue !== undefined) queue.isPaused = true
     }
     this.churn.queuesCreated = 0
     this.journal.isRestoring = false

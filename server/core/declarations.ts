@@ -107,6 +107,7 @@ export class Declarations {
       this.checkSameQueue(existing, request)
       return { queue: existing, created: false }
     }
+    this.vhost.surroundings.limits.checkQueue(this.vhost.name, actual, this.vhost.queues.size)
     const { durable, autoDelete, exclusive } = request
     const owner = exclusive ? this.session : null
     const argumentsJson = tableToJson(request.arguments)

@@ -19,6 +19,7 @@ import { Declarations } from './declarations'
 import type { Delay } from './delay'
 import type { ExchangeSpec } from './exchange'
 import { exchangeTypes } from './exchange-types'
+import type { LimitKind } from './limits'
 import type { Policy, PolicyKind } from './policies'
 import { checkClaims } from './publish-claims'
 import type { Queue, Taken } from './queue'
@@ -41,6 +42,8 @@ export interface ManagementSurroundings {
 }
 
 const FRAME_OVERHEAD = 8
+/** Messages dropped in one turn. */
+const PURGE_SLICE = 5000
 const PROPERTIES_AT = 12
 
 export class CoreManagement implements Management {
@@ -190,10 +193,50 @@ export class CoreManagement implements Management {
     return vhost
   }
 
-  async purgeQueue(user: string, vhost: string, name: string): Promise<number> {
-    const count = this.as(user, vhost).declarations.purgeQueue(name)
+  userNames(): string[] {
+    return [...this.core.users.all.keys()]
+  }
+
+  limits(kind: LimitKind, subject: string) {
+    return this.core.limits.of(kind, subject)
+  }
+
+  async setLimit(kind: LimitKind, subject: string, name: string, value: number): Promise<void> {
+    this.core.limits.set(kind, subject, name, value)
+    await this.core.journal.whenDurable()
+  }
+
+  async clearLimit(kind: LimitKind, subject: string, name: string): Promise<boolean> {
+    const wasThere = this.core.limits.clear(kind, subject, name)
+    await this.core.journal.whenDurable()
+    return wasThere
+  }
+
+  async purgeQueue(user: string, vhost: string, name: string, max = Number.POSITIVE_INFINITY): Promise<number> {
+    const { declarations } = this.as(user, vhost)
+    const queue = declarations.readableQueue(name)
+    const count = max >= queue.readyCount ? declarations.purgeQueue(name) : await this.dropFromHead(queue, max)
     await this.core.journal.whenDurable()
     return count
+  }
+
+  /** In slices: clients are served meanwhile. */
+  private async dropFromHead(queue: Queue, max: number): Promise<number> {
+    let count = 0
+    while (count < max && !queue.isDeleted) {
+      const outcome = queue.dropHead(this.range)
+      if (outcome === 'empty') break
+      if (outcome === 'loading') await new Promise<void>((resolve) => this.around.whenLoaded(resolve))
+      else if (++count % PURGE_SLICE === 0) await new Promise(setImmediate)
+    }
+    return count
+  }
+
+  async setPaused(user: string, vhost: string, name: string, isPaused: boolean): Promise<void> {
+    const { vhost: where, declarations, session } = this.as(user, vhost)
+    session.authorize('configure', 'queue', name)
+    where.setPaused(declarations.passiveQueue(name), isPaused)
+    await this.core.journal.whenDurable()
   }
 
   async bind(user: string, vhost: string, b: BindingView): Promise<void> {

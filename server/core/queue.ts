@@ -52,6 +52,8 @@ export class Queue implements QueueView, UnackedOwner {
   idleSinceMs: number
   isDirty = false
   isDeleted = false
+  /** Takes messages and hands out none. Set by the vhost. */
+  isPaused = false
   private readonly ready = new TicketRing()
   private readonly returned = new Returned()
   private round: ConsumerRound
@@ -88,6 +90,7 @@ export class Queue implements QueueView, UnackedOwner {
   /** Hands out messages while there are any and somebody can take them, `max` at most. true: there are more. */
   dispatch(range: ByteRange, max: number): boolean {
     this.isDirty = false
+    if (this.isPaused) return false
     const { store } = this.context.journal
     for (; this.readyCount > 0; max--) {
       if (max === 0) {
@@ -154,6 +157,22 @@ export class Queue implements QueueView, UnackedOwner {
       this.unackedBytes += bodyBytes
     }
     return { ticket, redelivered, bodyBytes }
+  }
+
+  /** Settles the message at the head, which nobody gets; 'loading' when its size is on its way. */
+  dropHead(range: ByteRange): 'dropped' | 'empty' | 'loading' {
+    if (this.readyCount === 0) return 'empty'
+    const fromReturned = this.headIsReturned()
+    const ticket = fromReturned ? this.returned.peek() : this.ready.peek()
+    if (!this.context.journal.store.locate(ticket, range)) {
+      this.context.journal.load(ticket)
+      return 'loading'
+    }
+    if (fromReturned) this.returned.shift()
+    else this.ready.shift()
+    this.readyBytes -= storedBodyLength(range.buf, range.start)
+    this.context.journal.settle(ticket, this.logId)
+    return 'dropped'
   }
 
   /** After `take` with noAck, once the bytes were copied out. */

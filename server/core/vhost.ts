@@ -15,6 +15,7 @@ import { Exchange, type ExchangeSpec } from './exchange'
 import { Firehose, TRACE_EXCHANGE } from './firehose'
 import type { Shelved } from './gate'
 import { type GateSurroundings, gatesOf } from './gates'
+import type { Limits } from './limits'
 import { checkPolicy, Policies, type Policy, type PolicyKind } from './policies'
 import { Queue, type QueueSpec } from './queue'
 import { type Gated, type Route, Router } from './router'
@@ -47,6 +48,7 @@ export interface Surroundings {
   readonly now: number
   readonly counters: MessageCounters
   readonly churn: ChurnCounters
+  readonly limits: Limits
   addDirty(queue: Dispatchable): void
   awaitLoad(queue: Dispatchable, ticket: Ticket): void
   nextQueueId(): number
@@ -62,6 +64,8 @@ export const UNROUTABLE_LOGGED = 3
 export type Outcome = typeof UNROUTABLE | typeof ROUTED | typeof LOGGED | typeof UNROUTABLE_LOGGED
 
 const PERSISTENT = 2
+/** The stored parameter that says that a queue is paused. */
+export const PAUSED_QUEUE = 'paused-queue'
 const PROPERTIES_AT = 12
 
 export const PREDECLARED: readonly [name: string, type: string, isInternal?: boolean][] = [
@@ -308,10 +312,22 @@ export class Vhost implements VhostView, GateSurroundings {
       consumer.sink.onCancelled(consumer)
     }
     const count = queue.purge()
+    if (queue.isPaused) this.setPaused(queue, false)
     this.router.forget()
     this.surroundings.churn.queuesDeleted++
     if (queue.logId !== 0) this.journal.define({ op: 'delete', kind: 'queue', key: { id: queue.id } })
     return count
+  }
+
+  setPaused(queue: Queue, isPaused: boolean): void {
+    if (queue.isPaused === isPaused) return
+    queue.isPaused = isPaused
+    queue.touch()
+    if (!isPaused) queue.markDirty()
+    if (queue.logId === 0) return
+    const key = { component: PAUSED_QUEUE, name: queue.name, vhost: this.name }
+    if (isPaused) this.journal.define({ op: 'put', kind: 'parameter', record: { ...key, value: 'true' } })
+    else this.journal.define({ op: 'delete', kind: 'parameter', key })
   }
 
   /** A consumer has left: an auto-delete queue goes with its last one. */

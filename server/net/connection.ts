@@ -69,6 +69,8 @@ export class Connection implements ConnectionView, FrameSink {
   private receivedAtBeat = 0
   private wantsBlockedNotify = false
   private isParked = false
+  /** Against the limits of its vhost and user. */
+  private isCounted = false
   /** Parked until the peer takes what was written. */
   private isHeld = false
   private closingSinceMs = 0
@@ -325,6 +327,8 @@ export class Connection implements ConnectionView, FrameSink {
     this.state = 'running'
     this.hub.connections.set(this.name, this)
     this.hub.core.churn.connectionsOpened++
+    this.hub.core.limits.onConnection(vhost.name, this.user, 1)
+    this.isCounted = true
   }
 
   private openChannel(number: number, id: number, buf: Buffer, start: number, end: number): void {
@@ -339,8 +343,10 @@ export class Connection implements ConnectionView, FrameSink {
         NO_METHOD,
       )
     }
+    this.hub.core.limits.checkChannel(this.user)
     this.channels.set(number, new Channel(number, this))
     this.hub.core.churn.channelsOpened++
+    this.hub.core.limits.onChannel(this.user, 1)
     this.write(encodeMethod('channel.open-ok', number, {}))
   }
 
@@ -348,6 +354,7 @@ export class Connection implements ConnectionView, FrameSink {
     if (!this.channels.delete(channel.number)) return
     this.hub.removeConfirming(channel)
     this.hub.core.churn.channelsClosed++
+    this.hub.core.limits.onChannel(this.user, -1)
   }
 
   private closeChannel(channel: Channel, error: ChannelError): void {
@@ -535,6 +542,9 @@ export class Connection implements ConnectionView, FrameSink {
       this.removeChannel(channel)
     }
     if (this.session === undefined) return
+    // Before the socket is gone: a client may be back sooner.
+    if (this.isCounted) this.hub.core.limits.onConnection(this.vhostName, this.user, -1)
+    this.isCounted = false
     for (const queue of [...this.session.exclusiveQueues]) this.vhost.removeQueue(queue)
   }
 

@@ -152,6 +152,7 @@ export class Handshake {
     const user = this.user as User
     const vhost = hub.core.vhosts.get(name)
     if (vhost === undefined) throw new ConnectionError(ReplyCode.NOT_ALLOWED, `vhost ${name} not found`)
+    hub.core.limits.checkConnection(name, user.name)
     if (!user.permissions.has(name)) {
       throw new ConnectionError(ReplyCode.NOT_ALLOWED, `access to vhost '${name}' refused for user '${user.name}'`)
     }
