@@ -13,6 +13,8 @@ import { SpillFile } from '../../storage/spill-file'
 import type { Clock } from './clock'
 import type { Ticket } from './core-api'
 import { newChurnCounters, newMessageCounters } from './counters'
+import { Deduplication } from './deduplication'
+import { storedIds } from './deduplication-log'
 import type { Shelved } from './gate'
 import { Limits } from './limits'
 import type { ApplyTo } from './policies'
@@ -255,9 +257,20 @@ export class Core implements Surroundings {
       const queue = component === PAUSED_QUEUE ? this.vhosts.get(vhost)?.queues.get(name) : undefined
       if (queue !== undefined) queue.isPaused = true
     }
+    this.restoreIds(definitions)
     this.churn.queuesCreated = 0
     this.journal.isRestoring = false
     for (const vhost of this.vhosts.values()) vhost.defineShelves(shelves)
+  }
+
+  /** Those that deduplication had seen. */
+  private restoreIds({ parameter }: Definitions): void {
+    for (const stored of storedIds(parameter)) {
+      const vhost = this.vhosts.get(stored.vhost)
+      const gates =
+        stored.owner === 'queue' ? [vhost?.queues.get(stored.name)?.gate] : vhost?.exchanges.get(stored.name)?.gates
+      for (const gate of gates ?? []) if (gate instanceof Deduplication) gate.restore(stored)
+    }
   }
 
   private restoreShelf({ vhost, name, id }: QueueRecord): void {

@@ -102,6 +102,7 @@ export class Declarations {
     // Even its owner declares a server-made name again only passively, as in RabbitMQ.
     if (name !== '') refuseReservedName('queue', name)
     checkQueueArguments(request.arguments, this.named('queue', actual))
+    checkDeduplicationArguments(request.arguments, this.named('queue', actual))
     const existing = this.vhost.queues.get(actual)
     if (existing !== undefined) {
       this.checkSameQueue(existing, request)

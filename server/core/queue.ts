@@ -7,6 +7,7 @@ import type { Consumer, UnackedOwner } from './consumer'
 import type { ConsumerRound } from './consumer-round'
 import type { Arguments, MessageCounters, QueueView, Ticket } from './core-api'
 import { newMessageCounters } from './counters'
+import type { Gate } from './gate'
 import { NO_POLICY } from './policies'
 import { PriorityRound } from './priority-round'
 import { ReadyRound } from './ready-round'
@@ -52,6 +53,8 @@ export class Queue implements QueueView, UnackedOwner {
   idleSinceMs: number
   isDirty = false
   isDeleted = false
+  /** Looks at what comes before it is taken; null: nothing does. Set by the vhost. */
+  gate: Gate | null = null
   /** Takes messages and hands out none. Set by the vhost. */
   isPaused = false
   private readonly ready = new TicketRing()

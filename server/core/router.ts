@@ -125,7 +125,7 @@ export class Router {
 
   private matchDefault(key: string, walk: Walk): void {
     const queue = this.queues.get(key)
-    if (queue !== undefined) walk.queues.add(queue)
+    if (queue !== undefined) walk.addQueue(queue)
     else if (this.requesters.isOwnName(key)) walk.addRequester(this.requesters.reachable(key))
   }
 
@@ -190,6 +190,15 @@ class Walk {
     return true
   }
 
+  addQueue(queue: Queue): void {
+    const { gate } = queue
+    if (gate === null) this.queues.add(queue)
+    else if (!this.gates.includes(gate)) {
+      this.isRepeatable = false
+      if (this.passes([gate])) this.queues.add(queue)
+    }
+  }
+
   /** Names of requesters come and go, too many to be remembered. */
   addRequester(requester: Requester | undefined): void {
     this.isRepeatable = false
@@ -200,7 +209,7 @@ class Walk {
 
   private readonly follow = ({ to }: Binding): void => {
     this.hasMatched = true
-    if (to.kind === 'queue') this.queues.add(to)
+    if (to.kind === 'queue') this.addQueue(to)
     else this.enter(to)
   }
 

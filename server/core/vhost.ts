@@ -14,7 +14,7 @@ import { Requesters } from './direct-reply'
 import { Exchange, type ExchangeSpec } from './exchange'
 import { Firehose, TRACE_EXCHANGE } from './firehose'
 import type { Shelved } from './gate'
-import { type GateSurroundings, gatesOf } from './gates'
+import { type GateSurroundings, gateOfQueue, gatesOf } from './gates'
 import type { Limits } from './limits'
 import { checkPolicy, Policies, type Policy, type PolicyKind } from './policies'
 import { Queue, type QueueSpec } from './queue'
@@ -288,6 +288,7 @@ export class Vhost implements VhostView, GateSurroundings {
   addQueue(name: string, spec: QueueSpec & { id?: number }): Queue {
     const queue = new Queue(spec.id ?? this.surroundings.nextQueueId(), name, spec, this)
     queue.policy = this.policies.effective('queue', name, queue.type)
+    queue.gate = gateOfQueue(name, spec.arguments, queue.logId !== 0, this)
     this.queues.set(name, queue)
     queue.owner?.exclusiveQueues.add(queue)
     this.router.forget()
@@ -313,6 +314,7 @@ export class Vhost implements VhostView, GateSurroundings {
     }
     const count = queue.purge()
     if (queue.isPaused) this.setPaused(queue, false)
+    queue.gate?.close()
     this.router.forget()
     this.surroundings.churn.queuesDeleted++
     if (queue.logId !== 0) this.journal.define({ op: 'delete', kind: 'queue', key: { id: queue.id } })
