@@ -20,6 +20,7 @@ import { Limits } from './limits'
 import type { ApplyTo } from './policies'
 import type { Queue } from './queue'
 import { SHELF_PREFIX } from './shelf'
+import { SystemEvents } from './system-events'
 import { DEFAULT_HASHING, hashPassword, Users } from './users'
 import { type Dispatchable, PAUSED_QUEUE, PREDECLARED, type Surroundings, Vhost } from './vhost'
 
@@ -91,6 +92,7 @@ export class Core implements Surroundings {
   readonly churn = newChurnCounters()
   readonly journal: Journal
   readonly limits = new Limits((change) => this.journal.define(change))
+  readonly systemEvents: SystemEvents
   now: number
   private queueIds = 1
   private dirty: Dispatchable[] = []
@@ -117,6 +119,12 @@ export class Core implements Surroundings {
     private readonly events: TurnEvents,
   ) {
     this.now = options.clock.now()
+    this.systemEvents = new SystemEvents({
+      nodeName: options.nodeName ?? '',
+      now: () => options.clock.now(),
+      vhost: () => this.vhosts.get(options.defaultVhost),
+      requestTurn: () => this.requestTurn(),
+    })
     this.users = new Users(options.loopbackUsers)
     this.journal = new Journal(
       backend,
@@ -210,14 +218,16 @@ export class Core implements Surroundings {
 
   private addVhost(name: string): void {
     const record = { name, description: '', tags: [], defaultQueueType: '', protectedFromDeletion: false }
-    this.vhosts.set(name, new Vhost(name, '', this))
+    this.vhosts.set(name, new Vhost(name, '', this, name === this.options.defaultVhost))
     this.journal.define({ op: 'put', kind: 'vhost', record })
   }
 
   /** Puts the stored definitions back; as they come from the log, nothing is written again. */
   private restore(definitions: Definitions): void {
     this.journal.isRestoring = true
-    for (const { name, description } of definitions.vhost) this.vhosts.set(name, new Vhost(name, description, this))
+    for (const { name, description } of definitions.vhost) {
+      this.vhosts.set(name, new Vhost(name, description, this, name === this.options.defaultVhost))
+    }
     for (const user of definitions.user) this.users.add(user)
     for (const permission of definitions.permission) this.users.addPermission(permission)
     for (const record of definitions.policy) {
@@ -290,6 +300,7 @@ export class Core implements Surroundings {
   readonly runTurn = (): void => {
     this.isRequested = false
     this.now = this.options.clock.now()
+    this.systemEvents.publish()
     const queues = this.dirty
     this.dirty = this.dispatching
     this.dispatching = queues

@@ -53,7 +53,7 @@ export class Declarations {
     this.authorizeAlternate(name, alternateExchangeOf(spec.arguments))
     checkDeduplicationArguments(spec.arguments, subject)
     type.checkArguments?.(spec.arguments, subject)
-    this.vhost.addExchange(name, spec)
+    this.act(() => this.vhost.addExchange(name, spec))
     return true
   }
 
@@ -80,7 +80,7 @@ export class Declarations {
     if (ifUnused && exchange.bindings.size > 0) {
       throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `${this.named('exchange', name)} in use`)
     }
-    this.vhost.removeExchange(exchange)
+    this.act(() => this.vhost.removeExchange(exchange))
   }
 
   private checkSameExchange(existing: Exchange, spec: ExchangeSpec): void {
@@ -113,7 +113,7 @@ export class Declarations {
     const owner = exclusive ? this.session : null
     const argumentsJson = tableToJson(request.arguments)
     const spec = { durable, autoDelete, owner, arguments: request.arguments, argumentsJson }
-    return { queue: this.vhost.addQueue(actual, spec), created: true }
+    return { queue: this.act(() => this.vhost.addQueue(actual, spec)), created: true }
   }
 
   passiveQueue(name: string): Queue {
@@ -135,7 +135,7 @@ export class Declarations {
     if (ifEmpty && queue.readyCount > 0) {
       throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `${this.named('queue', name)} not empty`)
     }
-    return this.vhost.removeQueue(queue)
+    return this.act(() => this.vhost.removeQueue(queue))
   }
 
   purgeQueue(name: string): number {
@@ -185,7 +185,7 @@ export class Declarations {
     const to = destination()
     const from = this.exchange(source)
     exchangeType(from.type).checkBinding?.(routingKey, args, to, from.arguments)
-    this.vhost.addBinding(from, to, routingKey, args)
+    this.act(() => this.vhost.addBinding(from, to, routingKey, args))
   }
 
   /** What is not bound, or not there, is unbound already. */
@@ -201,7 +201,7 @@ export class Declarations {
     const from = this.vhost.exchanges.get(source)
     if (from === undefined || to === undefined) return
     const binding = this.vhost.findBinding(from, to, routingKey, args)
-    if (binding !== undefined) this.vhost.removeBinding(binding)
+    if (binding !== undefined) this.act(() => this.vhost.removeBinding(binding))
   }
 
   // -- consuming ------------------------------------------------------------------------------------------------------
@@ -215,6 +215,7 @@ export class Declarations {
     }
     const consumer = new Consumer(queue, sink, spec)
     queue.addConsumer(consumer)
+    this.act(() => this.vhost.onConsumerCame(consumer))
     return consumer
   }
 
@@ -251,6 +252,11 @@ export class Declarations {
 
   private named(kind: 'queue' | 'exchange', name: string): string {
     return `${kind} '${name}' in vhost '${this.vhost.name}'`
+  }
+
+  /** Events name the session's user for what is done here. */
+  private act<T>(work: () => T): T {
+    return this.vhost.surroundings.systemEvents.as(this.session.user.name, work)
   }
 
   // -- refusing -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import type { Delay } from './delay'
 import type { ExchangeSpec } from './exchange'
 import { exchangeTypes } from './exchange-types'
 import type { LimitKind } from './limits'
+import { madeMessage } from './made-message'
 import type { Policy, PolicyKind } from './policies'
 import { checkClaims } from './publish-claims'
 import type { Queue, Taken } from './queue'
@@ -264,7 +265,7 @@ export class CoreManagement implements Management {
     body: Buffer,
   ): Promise<boolean> {
     const { vhost: where, session } = this.as(user, vhost)
-    const message = incoming(exchange, routingKey, properties, body)
+    const message = madeMessage(exchange, routingKey, properties, body)
     checkClaims(message, user)
     const outcome = where.publish(session, message)
     const isRouted = outcome === ROUTED || outcome === LOGGED
@@ -349,26 +350,6 @@ function mustExist(among: ReadonlyMap<string, unknown>, kind: string, name: stri
   if (!among.has(name)) throw new ChannelError(ReplyCode.NOT_FOUND, `no ${kind} '${name}' in vhost '${vhost}'`)
 }
 
-/** A message as if it had come over the wire. */
-function incoming(exchange: string, routingKey: string, properties: Buffer, body: Buffer): IncomingMessage {
-  const names = Buffer.concat([shortstr(exchange), shortstr(routingKey)])
-  const header = Buffer.alloc(PROPERTIES_AT + properties.length)
-  header.writeUInt16BE(60, 0)
-  header.writeUInt32BE(body.length, 8)
-  properties.copy(header, PROPERTIES_AT)
-  return {
-    namesBuf: names,
-    namesStart: 0,
-    namesEnd: names.length,
-    headerBuf: header,
-    headerStart: 0,
-    headerEnd: header.length,
-    bodyBuf: body,
-    bodyStart: 0,
-    bodyEnd: body.length,
-  }
-}
-
 function delayedMessage(m: IncomingMessage, id: Ticket, dueMs: number): DelayedMessage {
   return {
     id,
@@ -377,12 +358,6 @@ function delayedMessage(m: IncomingMessage, id: Ticket, dueMs: number): DelayedM
     properties: Buffer.from(m.headerBuf.subarray(m.headerStart + PROPERTIES_AT, m.headerEnd)),
     body: Buffer.from(m.bodyBuf.subarray(m.bodyStart, m.bodyEnd)),
   }
-}
-
-function shortstr(text: string): Buffer {
-  const bytes = Buffer.from(text)
-  if (bytes.length > 255) throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'a name is at most 255 bytes')
-  return Buffer.concat([Buffer.from([bytes.length]), bytes])
 }
 
 function copied(range: ByteRange, taken: Taken, queue: Queue): FetchedMessage {

@@ -2,12 +2,13 @@
 // client asked for are declarations.ts; this file keeps the state consistent and tells the journal what must survive.
 import { ReplyCode } from '../../protocol/constants'
 import { ChannelError } from '../../protocol/errors'
-import { tableToJson } from '../../protocol/field-table'
+import { type FieldTable, plainToTable, tableToJson } from '../../protocol/field-table'
 import { deliveryModeOf } from '../../protocol/properties'
 import type { Journal } from '../../storage/journal'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
 import { Binding, bindingKey, type Destination } from './binding'
 import type { Clock } from './clock'
+import type { Consumer } from './consumer'
 import type { BindingView, ChurnCounters, MessageCounters, Ticket, VhostView } from './core-api'
 import { newMessageCounters } from './counters'
 import { Requesters } from './direct-reply'
@@ -20,6 +21,7 @@ import { checkPolicy, Policies, type Policy, type PolicyKind } from './policies'
 import { Queue, type QueueSpec } from './queue'
 import { type Gated, type Route, Router } from './router'
 import type { Session } from './session'
+import { EVENT_EXCHANGE, LOG_EXCHANGE, type SystemEvents } from './system-events'
 
 /** What a queue needs of its surroundings. */
 export interface VhostContext {
@@ -49,6 +51,7 @@ export interface Surroundings {
   readonly counters: MessageCounters
   readonly churn: ChurnCounters
   readonly limits: Limits
+  readonly systemEvents: SystemEvents
   addDirty(queue: Dispatchable): void
   awaitLoad(queue: Dispatchable, ticket: Ticket): void
   nextQueueId(): number
@@ -78,6 +81,12 @@ export const PREDECLARED: readonly [name: string, type: string, isInternal?: boo
   [TRACE_EXCHANGE, 'topic', true],
 ]
 
+/** Those of the default vhost besides. */
+const OF_DEFAULT_VHOST: typeof PREDECLARED = [
+  [EVENT_EXCHANGE, 'topic', true],
+  [LOG_EXCHANGE, 'topic', true],
+]
+
 export class Vhost implements VhostView, GateSurroundings {
   readonly exchanges = new Map<string, Exchange>()
   readonly queues = new Map<string, Queue>()
@@ -92,9 +101,10 @@ export class Vhost implements VhostView, GateSurroundings {
     readonly name: string,
     readonly description: string,
     readonly surroundings: Surroundings,
+    isDefault = false,
   ) {
     this.router = new Router(name, this.exchanges, this.queues, this.requesters)
-    for (const [exchange, type, internal = false] of PREDECLARED) {
+    for (const [exchange, type, internal = false] of isDefault ? [...PREDECLARED, ...OF_DEFAULT_VHOST] : PREDECLARED) {
       const spec = { type, durable: true, autoDelete: false, internal, arguments: {} }
       this.exchanges.set(exchange, new Exchange(exchange, spec))
     }
@@ -176,7 +186,7 @@ export class Vhost implements VhostView, GateSurroundings {
 
   set tracing(isOn: boolean) {
     const { nodeName } = this.surroundings
-    this.firehose = isOn ? new Firehose(nodeName, this.name, (copy) => this.storeTrace(copy)) : null
+    this.firehose = isOn ? new Firehose(nodeName, this.name, (copy) => this.publishOwn(TRACE_EXCHANGE, copy)) : null
   }
 
   get tracing(): boolean {
@@ -188,11 +198,29 @@ export class Vhost implements VhostView, GateSurroundings {
     firehose.onPublish(peer, m, route.furtherKeys, route.queues)
   }
 
-  private storeTrace(copy: IncomingMessage): void {
-    const from = this.exchanges.get(TRACE_EXCHANGE) as Exchange
-    if (from.bindings.size === 0) return
-    const { queues, logIds } = this.router.routeFrom(from, copy)
-    if (queues.length > 0) this.store(copy, queues, logIds)
+  /** What the broker itself has to say. It is not counted, nor traced, nor looked at by gates. */
+  publishOwn(exchange: string, m: IncomingMessage): void {
+    const from = this.exchanges.get(exchange)
+    if (from === undefined || from.bindings.size === 0) return
+    const { queues, logIds } = this.router.routeFrom(from, m)
+    if (queues.length > 0) this.store(m, queues, logIds)
+  }
+
+  // -- events ---------------------------------------------------------------------------------------------------------
+
+  onConsumerCame({ tag, exclusive, ackRequired, prefetch, queue, arguments: args }: Consumer): void {
+    this.emit('consumer.created', () => ({
+      consumer_tag: tag,
+      exclusive,
+      ack_required: ackRequired,
+      prefetch_count: prefetch,
+      queue: queue.name,
+      arguments: args,
+    }))
+  }
+
+  private emit(key: string, describe: () => FieldTable): void {
+    this.surroundings.systemEvents.emit(key, () => ({ ...describe(), vhost: this.name }))
   }
 
   private checkPublish(session: Session, exchange: Exchange): void {
@@ -249,6 +277,7 @@ export class Vhost implements VhostView, GateSurroundings {
       }
       this.journal.define({ op: 'put', kind: 'exchange', record })
     }
+    this.emit('exchange.created', () => describeExchange(exchange))
     return exchange
   }
 
@@ -280,6 +309,7 @@ export class Vhost implements VhostView, GateSurroundings {
     if (exchange.durable) {
       this.journal.define({ op: 'delete', kind: 'exchange', key: { vhost: this.name, name: exchange.name } })
     }
+    this.emit('exchange.deleted', () => ({ name: exchange.name }))
   }
 
   // -- queues ---------------------------------------------------------------------------------------------------------
@@ -298,6 +328,7 @@ export class Vhost implements VhostView, GateSurroundings {
       const record = { id, vhost: this.name, name, durable, autoDelete, arguments: spec.argumentsJson }
       this.journal.define({ op: 'put', kind: 'queue', record })
     }
+    this.emit('queue.created', () => describeQueue(queue))
     return queue
   }
 
@@ -311,6 +342,7 @@ export class Vhost implements VhostView, GateSurroundings {
     for (const consumer of [...queue.consumers]) {
       queue.removeConsumer(consumer)
       consumer.sink.onCancelled(consumer)
+      this.emit('consumer.deleted', () => ({ consumer_tag: consumer.tag, queue: queue.name }))
     }
     const count = queue.purge()
     if (queue.isPaused) this.setPaused(queue, false)
@@ -318,6 +350,7 @@ export class Vhost implements VhostView, GateSurroundings {
     this.router.forget()
     this.surroundings.churn.queuesDeleted++
     if (queue.logId !== 0) this.journal.define({ op: 'delete', kind: 'queue', key: { id: queue.id } })
+    this.emit('queue.deleted', () => ({ name: queue.name }))
     return count
   }
 
@@ -333,7 +366,8 @@ export class Vhost implements VhostView, GateSurroundings {
   }
 
   /** A consumer has left: an auto-delete queue goes with its last one. */
-  onConsumerLeft(queue: Queue): void {
+  onConsumerLeft({ queue, tag }: Consumer): void {
+    this.emit('consumer.deleted', () => ({ consumer_tag: tag, queue: queue.name }))
     if (queue.autoDelete && queue.consumers.length === 0) this.removeQueue(queue)
   }
 
@@ -352,6 +386,13 @@ export class Vhost implements VhostView, GateSurroundings {
       this.journal.define({ op: 'put', kind: 'parameter', record: { component: kind, name, vhost: this.name, value } })
     }
     this.applyPolicies()
+    this.emit(kind === 'policy' ? 'policy.set' : 'operator_policy.set', () => ({
+      name,
+      pattern,
+      'apply-to': applyTo,
+      priority,
+      definition: plainToTable(policy.definition),
+    }))
   }
 
   /** false: there was none. */
@@ -360,6 +401,7 @@ export class Vhost implements VhostView, GateSurroundings {
     if (kind === 'policy') this.journal.define({ op: 'delete', kind: 'policy', key: { vhost: this.name, name } })
     else this.journal.define({ op: 'delete', kind: 'parameter', key: { component: kind, name, vhost: this.name } })
     this.applyPolicies()
+    this.emit(kind === 'policy' ? 'policy.cleared' : 'operator_policy.cleared', () => ({ name }))
     return true
   }
 
@@ -384,6 +426,7 @@ export class Vhost implements VhostView, GateSurroundings {
     this.router.forget()
     if (!this.journal.isRestoring) for (const gate of from.gates) gate.onBound(to)
     if (isStored(binding)) this.journal.define({ op: 'put', kind: 'binding', record: this.bindingRecord(binding) })
+    this.emit('binding.created', () => describeBinding(binding))
     return true
   }
 
@@ -391,6 +434,7 @@ export class Vhost implements VhostView, GateSurroundings {
     binding.from.remove(binding)
     this.router.forget()
     if (isStored(binding)) this.journal.define({ op: 'delete', kind: 'binding', key: this.bindingRecord(binding) })
+    this.emit('binding.deleted', () => describeBinding(binding))
     const { from } = binding
     if (from.autoDelete && from.bindings.size === 0) this.removeExchange(from)
   }
@@ -415,6 +459,23 @@ export class Vhost implements VhostView, GateSurroundings {
     const { source, destination, destinationType, routingKey } = binding
     return { vhost: this.name, source, destination, destinationType, routingKey, arguments: binding.argumentsJson }
   }
+}
+
+// What events tell, by the names that RabbitMQ has for it.
+
+function describeExchange({ name, type, durable, autoDelete, internal, arguments: args }: Exchange): FieldTable {
+  return { name, type, durable, auto_delete: autoDelete, internal, arguments: args }
+}
+
+function describeQueue({ name, durable, autoDelete, exclusive, arguments: args }: Queue): FieldTable {
+  return { name, durable, auto_delete: autoDelete, exclusive, arguments: args }
+}
+
+function describeBinding(binding: Binding): FieldTable {
+  const { source, destination, destinationType, routingKey } = binding
+  const from = { source_name: source, source_kind: 'exchange' }
+  const to = { destination_name: destination, destination_kind: destinationType }
+  return { ...from, ...to, routing_key: routingKey, arguments: binding.arguments }
 }
 
 /** A binding to a queue that ends with its connection is not worth the log. */

@@ -398,7 +398,7 @@ export class Channel implements ChannelView, ConsumerSink {
   private dropConsumer(consumer: Consumer): void {
     this.consumers.delete(consumer.tag)
     consumer.cancel()
-    this.connection.vhost.onConsumerLeft(consumer.queue)
+    this.connection.vhost.onConsumerLeft(consumer)
   }
 
   private onGet(queueName: string, noAck: boolean): void {
