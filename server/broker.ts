@@ -10,6 +10,7 @@ import { type Clock, systemClock } from './core/clock'
 import { Core } from './core/core'
 import type { Listener as ListenerView } from './core/core-api'
 import { CoreManagement } from './core/management'
+import { toLogExchange } from './log-exchange'
 import { type Logger, silentLogger } from './logger'
 import { Hub } from './net/hub'
 import { Listener } from './net/listener'
@@ -67,7 +68,7 @@ export class Broker {
     return broker
   }
 
-  private static build(config: ResolvedConfig, logger: Logger, clock: Clock): Broker {
+  private static build(config: ResolvedConfig, to: Logger, clock: Clock): Broker {
     const disk = config.data === null ? null : new SqliteBackend(config.data)
     const backend = disk ?? new MemoryBackend()
     const identity = { version, nodeName: config.nodeName, clusterName: config.nodeName }
@@ -79,10 +80,12 @@ export class Broker {
       transactionBytesMax: Math.floor(config.memoryLimit / 4),
       handshakeMs: config.handshakeTimeout,
       connectionsMax: config.maxConnections,
+      consumersPerChannelMax: config.consumerMaxPerChannel,
     }
+    const logger = toLogExchange(to, (level, text) => core.systemEvents.log(level, text))
     const hub = new Hub(limits, identity, clock, logger)
     const spillPath = config.data === null ? null : join(config.data, 'spill')
-    const core = new Core(backend, { ...config, spillPath, clock, log: (message) => logger.warn(message) }, hub)
+    const core: Core = new Core(backend, { ...config, spillPath, clock, log: (message) => logger.warn(message) }, hub)
     hub.core = core
     const listeners: ListenerView[] = []
     const management = new CoreManagement(core, {

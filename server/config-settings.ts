@@ -126,6 +126,12 @@ export const settings: { readonly [K in keyof SettingValues]: Setting<SettingVal
     description: 'most AMQP connections at a time; further ones are closed at once',
     standard: () => 10_000,
   },
+  consumerMaxPerChannel: {
+    name: 'consumer-max-per-channel',
+    kind: integer(1, 1_000_000),
+    description: 'most consumers in one channel',
+    standard: () => 100_000,
+  },
   handshakeTimeout: {
     name: 'handshake-timeout',
     kind: duration(10, 600_000),

@@ -39,6 +39,7 @@ describe('leveret start', () => {
       channelMax: 2047,
       maxMessageSize: 16777216,
       maxConnections: 10000,
+      consumerMaxPerChannel: 100000,
       handshakeTimeout: 10000,
       loopbackUsers: ['guest'],
       defaultUser: 'guest',

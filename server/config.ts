@@ -23,6 +23,7 @@ export interface ResolvedConfig {
   channelMax: number
   maxMessageSize: number // bytes
   maxConnections: number
+  consumerMaxPerChannel: number
   handshakeTimeout: number // milliseconds
   loopbackUsers: readonly string[]
   defaultUser: string

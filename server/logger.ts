@@ -33,11 +33,16 @@ export function createLineLogger(
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
 
-function formatLine(time: Date, level: LogLevel, message: string, fields: LogFields = {}): string {
+function formatLine(time: Date, level: LogLevel, message: string, fields?: LogFields): string {
+  return `${time.toISOString()} ${level.padEnd(5)} ${formatMessage(message, fields)}`
+}
+
+/** `message key=value`, in one line and without secrets. */
+export function formatMessage(message: string, fields: LogFields = {}): string {
   const pairs = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) => ` ${key}=${secretKey.test(key) ? '***' : formatValue(value)}`)
-  return `${time.toISOString()} ${level.padEnd(5)} ${escapeControls(message)}${pairs.join('')}`
+  return `${escapeControls(message)}${pairs.join('')}`
 }
 
 /** A caller that logs a whole options object by mistake still leaks no password. */

@@ -11,6 +11,7 @@ import { bindingRoutes } from './routes-bindings'
 import { connectionRoutes } from './routes-connections'
 import { exchangeRoutes } from './routes-exchanges'
 import { healthRoutes } from './routes-health'
+import { limitRoutes } from './routes-limits'
 import { messageRoutes } from './routes-messages'
 import { metricRoutes } from './routes-metrics'
 import { overviewRoutes } from './routes-overview'
@@ -60,6 +61,7 @@ function resources(context: AdminContext): Resource[] {
     ...connectionRoutes(context),
     ...queueRoutes(context),
     ...policyRoutes(context),
+    ...limitRoutes(context),
     ...exchangeRoutes(context),
     ...bindingRoutes(context),
     ...messageRoutes(context),

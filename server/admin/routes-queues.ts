@@ -1,9 +1,9 @@
-// /api/queues: the list, one queue, declare and delete, purge. Taking messages out is routes-messages.ts.
+// /api/queues: the list, one queue, declare and delete, purge, pause and resume. Taking messages out is routes-messages.ts.
 import type { VhostView } from '../core/core-api'
 import { bodyOf, booleanIn, checkName, flagIn, tableIn } from './body'
 import { type AdminContext, type Call, queueOf, type Resource, resource, vhostOf, visibleVhosts } from './context'
 import { columnsOf, compareText, type List, sendList } from './listing'
-import { Problem } from './problem'
+import { badRequest, Problem } from './problem'
 import { queueDetails, queueItem } from './view-queue'
 
 export function queueRoutes(context: AdminContext): Resource[] {
@@ -19,6 +19,8 @@ export function queueRoutes(context: AdminContext): Resource[] {
       DELETE: (call) => remove(context, call),
     }),
     resource('/api/queues/:vhost/:name/contents', { DELETE: (call) => purge(context, call) }),
+    resource('/api/queues/:vhost/:name/pause', { PUT: (call) => setPaused(context, call, true) }),
+    resource('/api/queues/:vhost/:name/resume', { PUT: (call) => setPaused(context, call, false) }),
   ]
 }
 
@@ -63,5 +65,17 @@ async function remove(context: AdminContext, call: Call): Promise<void> {
 
 async function purge(context: AdminContext, call: Call): Promise<void> {
   const { vhostName, name } = queueOf(context, call)
-  await context.management.purgeQueue(call.user.name, vhostName, name)
+  await context.management.purgeQueue(call.user.name, vhostName, name, countIn(call))
+}
+
+/** ?count=100: only so many, from the head. */
+function countIn({ query: { count } }: Call): number | undefined {
+  if (count === undefined) return undefined
+  if (!/^[1-9]\d{0,14}$/.test(count)) throw badRequest('count should be a whole number from 1 up')
+  return Number(count)
+}
+
+async function setPaused(context: AdminContext, call: Call, isPaused: boolean): Promise<void> {
+  const { vhostName, name } = queueOf(context, call)
+  await context.management.setPaused(call.user.name, vhostName, name, isPaused)
 }

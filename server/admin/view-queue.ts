@@ -19,7 +19,7 @@ export function queueItem({ management, rates }: AdminContext, queue: QueueView)
     internal_owner: false,
     arguments: queueArguments(queue.arguments),
     node: management.nodeName,
-    state: 'running',
+    state: queue.isPaused ? 'paused' : 'running',
     idle_since: isoTime(queue.idleSinceMs),
     policy: queue.policy.policy,
     operator_policy: queue.policy.operatorPolicy,

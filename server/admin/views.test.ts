@@ -59,7 +59,7 @@ describe('what is shown', () => {
     expect(overview).toMatchObject({
       product_name: 'Leveret',
       rabbitmq_version: '4.3.0',
-      object_totals: { connections: 1, channels: 1, queues: 2, consumers: 1, exchanges: 8 },
+      object_totals: { connections: 1, channels: 1, queues: 2, consumers: 1, exchanges: 10 },
       queue_totals: { messages: 5, messages_ready: 3, messages_unacknowledged: 2 },
       message_stats: { publish: 6, confirm: 6, deliver: 2, deliver_get: 2, drop_unroutable: 1, ack: 0 },
       churn_rates: { connection_created: 1, channel_created: 1, queue_created: 2 },

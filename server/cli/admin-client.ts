@@ -1,4 +1,5 @@
-// Asks the HTTP API of a running broker, for the commands that show what it does. Called by status.ts, queues.ts and backup.ts.
+// Asks the HTTP API of a running broker, for the commands that show what it does or change it. Called by status.ts, queues.ts,
+// backup.ts, policy.ts and limit.ts.
 import type { IncomingMessage } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { type CliContext, CommandError } from './context'
@@ -46,6 +47,16 @@ export class AdminClient {
     })
   }
 
+  /** Changes something. Fails with the broker's reason. */
+  async send(method: 'PUT' | 'DELETE', path: string, body?: unknown): Promise<void> {
+    const response = await this.fetch(path, { method, ...(body !== undefined && { body: JSON.stringify(body) }) })
+    if (response.ok) return
+    const problem = (await response.json().catch(() => null)) as { reason?: unknown } | null
+    if (response.status === 404) throw new CommandError(`${this.base}${path}: there is no such thing`)
+    const why = problem?.reason ?? `${response.status} ${response.statusText}`
+    throw new CommandError(`${this.base} refuses: ${typeof why === 'string' ? why : JSON.stringify(why)}`)
+  }
+
   /** A large answer that takes its time: without fetch, which gives up after five minutes. */
   async download(path: string): Promise<IncomingMessage> {
     const url = new URL(this.base + path)
@@ -62,10 +73,11 @@ export class AdminClient {
     )
   }
 
-  private async fetch(path: string): Promise<Response> {
+  private async fetch(path: string, init: RequestInit = {}): Promise<Response> {
     const authorization = `Basic ${Buffer.from(`${this.user}:${this.password}`).toString('base64')}`
     try {
-      return await fetch(this.base + path, { headers: { authorization }, signal: AbortSignal.timeout(timeoutMs) })
+      const signal = AbortSignal.timeout(timeoutMs)
+      return await fetch(this.base + path, { ...init, headers: { authorization }, signal })
     } catch (error) {
       throw new CommandError(`No broker answers at ${this.base}: ${reason(error as Error)}. Is it running? See --url.`)
     }

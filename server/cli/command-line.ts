@@ -3,7 +3,9 @@
 import { Command, CommanderError, Option } from 'commander'
 import { environmentName, type Setting, settings } from '../config-settings'
 import { version } from '../version'
+import { withAdminOptions } from './admin-options'
 import type { CliContext } from './context'
+import { addLimit, addPolicy } from './rule-commands'
 
 /** Resolves with the exit code; never rejects. */
 export async function runCommandLine(args: readonly string[], context: CliContext): Promise<number> {
@@ -47,6 +49,8 @@ function createProgram(context: CliContext, done: Done): Command {
   addHealthcheck(program, context, done)
   addStatus(program, context, done)
   addQueues(program, context, done)
+  addPolicy(program, context, done)
+  addLimit(program, context, done)
   addBackup(program, context, done)
   addSalvage(program, context, done)
   return program
@@ -102,15 +106,6 @@ function addSalvage(program: Command, context: CliContext, done: Done): void {
     .action(async (options) => done(await (await import('./salvage')).salvageDirectory(options, context)))
 }
 
-function withAdminOptions(command: Command, hasJson = true): Command {
-  const json = new Option('--json', 'print what the HTTP API answers')
-  if (hasJson) command.addOption(json)
-  return command
-    .option('--url <url>', "the broker's HTTP API (default: this machine, at LEVERET_ADMIN_PORT or 15672)")
-    .option('--user <name>', 'log in as (default: LEVERET_DEFAULT_USER or guest)')
-    .option('--password <password>', 'with this password (default: LEVERET_DEFAULT_PASSWORD or guest)')
-}
-
 function settingOption<T>(setting: Setting<T>): Option {
   const { name, kind, description, environmentAliases = [] } = setting
   const variables = [environmentName(setting), ...environmentAliases].join(', ')
@@ -131,6 +126,9 @@ Examples:
   leveret start --data /var/lib/leveret --memory-limit 512MB
   leveret status                     what the broker on this machine is doing
   leveret queues --url http://broker.example:15672 --user ops --password secret
+  leveret policy set short '^tmp' '{"message-ttl": 60000}'
+                                     messages in queues of such names live a minute
+  leveret limit set user app max-connections 100
 
 Connect AMQP 0-9-1 clients to amqp://guest:guest@localhost:5672/. The user guest may log in from this machine only.
 Everything that is to survive lies in the data directory: delete it to begin anew. To copy it: "leveret backup"; when it

@@ -2,6 +2,7 @@
 // side reads and the operations that both sides call. Views are the read-only faces of live objects, not copies: read
 // them within one turn of the event loop, keep nothing but names and ids across turns.
 import type { FieldTable } from '../../protocol/field-table'
+import type { LimitKind, LimitValues } from './limits'
 import type { EffectivePolicy, Policy, PolicyKind } from './policies'
 
 /** Names a stored message and orders it: increasing, never reused. Fits 53 bits. */
@@ -74,6 +75,7 @@ export interface QueueView {
   readonly activeConsumer: ConsumerView | null // the one that is served while others wait; null: all are
   readonly counters: MessageCounters
   readonly type: string // classic, quorum or stream
+  readonly isPaused: boolean // hands out nothing until it is resumed
   readonly policy: EffectivePolicy
   readonly idleSinceMs: number // clock time of the last publish, delivery, get or consumer change
 }
@@ -225,7 +227,17 @@ export interface Management {
   setPolicy(vhost: string, kind: PolicyKind, policy: Policy): Promise<void>
   /** false: there was none. */
   deletePolicy(vhost: string, kind: PolicyKind, name: string): Promise<boolean>
-  purgeQueue(user: string, vhost: string, name: string): Promise<number>
+  userNames(): string[]
+  /** Those that are set. */
+  limits(kind: LimitKind, subject: string): LimitValues
+  /** Throws 406 for a limit that does not exist. Holds for what comes. */
+  setLimit(kind: LimitKind, subject: string, name: string, value: number): Promise<void>
+  /** false: there was none. */
+  clearLimit(kind: LimitKind, subject: string, name: string): Promise<boolean>
+  /** Returns how many went: all that are ready, or `count` from the head. */
+  purgeQueue(user: string, vhost: string, name: string, count?: number): Promise<number>
+  /** A paused queue takes messages and hands out none; a durable one stays so over a restart. */
+  setPaused(user: string, vhost: string, name: string, isPaused: boolean): Promise<void>
   bind(user: string, vhost: string, binding: BindingView): Promise<void>
   unbind(user: string, vhost: string, binding: BindingView): Promise<void>
   /** false: unroutable. `properties` as encodeProperties made them. Resolves when durable where it needs to be. */

@@ -14,12 +14,16 @@ import type { AnyQueue } from './any-queue'
 import type { Clock } from './clock'
 import type { Ticket } from './core-api'
 import { newChurnCounters, newMessageCounters } from './counters'
+import { Deduplication } from './deduplication'
+import { storedIds } from './deduplication-log'
 import type { Shelved } from './gate'
+import { Limits } from './limits'
 import type { ApplyTo } from './policies'
 import { SHELF_PREFIX } from './shelf'
 import { Stream } from './stream'
+import { SystemEvents } from './system-events'
 import { DEFAULT_HASHING, hashPassword, Users } from './users'
-import { type Dispatchable, PREDECLARED, type Surroundings, Vhost } from './vhost'
+import { type Dispatchable, PAUSED_QUEUE, PREDECLARED, type Surroundings, Vhost } from './vhost'
 
 /** What server/net does at the end of each turn. */
 export interface TurnEvents {
@@ -88,6 +92,8 @@ export class Core implements Surroundings {
   readonly counters = newMessageCounters()
   readonly churn = newChurnCounters()
   readonly journal: Journal
+  readonly limits = new Limits((change) => this.journal.define(change))
+  readonly systemEvents: SystemEvents
   now: number
   private queueIds = 1
   private dirty: Dispatchable[] = []
@@ -114,6 +120,12 @@ export class Core implements Surroundings {
     private readonly events: TurnEvents,
   ) {
     this.now = options.clock.now()
+    this.systemEvents = new SystemEvents({
+      nodeName: options.nodeName ?? '',
+      now: () => options.clock.now(),
+      vhost: () => this.vhosts.get(options.defaultVhost),
+      requestTurn: () => this.requestTurn(),
+    })
     this.users = new Users(options.loopbackUsers)
     this.journal = new Journal(
       backend,
@@ -218,14 +230,16 @@ export class Core implements Surroundings {
 
   private addVhost(name: string): void {
     const record = { name, description: '', tags: [], defaultQueueType: '', protectedFromDeletion: false }
-    this.vhosts.set(name, new Vhost(name, '', this))
+    this.vhosts.set(name, new Vhost(name, '', this, name === this.options.defaultVhost))
     this.journal.define({ op: 'put', kind: 'vhost', record })
   }
 
   /** Puts the stored definitions back; as they come from the log, nothing is written again. */
   private restore(definitions: Definitions): void {
     this.journal.isRestoring = true
-    for (const { name, description } of definitions.vhost) this.vhosts.set(name, new Vhost(name, description, this))
+    for (const { name, description } of definitions.vhost) {
+      this.vhosts.set(name, new Vhost(name, description, this, name === this.options.defaultVhost))
+    }
     for (const user of definitions.user) this.users.add(user)
     for (const permission of definitions.permission) this.users.addPermission(permission)
     for (const record of definitions.policy) {
@@ -260,9 +274,25 @@ export class Core implements Surroundings {
       const to = (record.destinationType === 'queue' ? vhost?.queues : vhost?.exchanges)?.get(record.destination)
       if (from && to) vhost?.addBinding(from, to, record.routingKey, tableFromJson(record.arguments))
     }
+    for (const { component, vhost, name, value } of definitions.parameter) {
+      this.limits.restore(component, name, vhost, value)
+      const queue = component === PAUSED_QUEUE ? this.vhosts.get(vhost)?.queues.get(name) : undefined
+      if (queue !== undefined) queue.isPaused = true
+    }
+    this.restoreIds(definitions)
     this.churn.queuesCreated = 0
     this.journal.isRestoring = false
     for (const vhost of this.vhosts.values()) vhost.defineShelves(shelves)
+  }
+
+  /** Those that deduplication had seen. */
+  private restoreIds({ parameter }: Definitions): void {
+    for (const stored of storedIds(parameter)) {
+      const vhost = this.vhosts.get(stored.vhost)
+      const gates =
+        stored.owner === 'queue' ? [vhost?.queues.get(stored.name)?.gate] : vhost?.exchanges.get(stored.name)?.gates
+      for (const gate of gates ?? []) if (gate instanceof Deduplication) gate.restore(stored)
+    }
   }
 
   private restoreShelf({ vhost, name, id }: QueueRecord): void {
@@ -282,6 +312,7 @@ export class Core implements Surroundings {
   readonly runTurn = (): void => {
     this.isRequested = false
     this.now = this.options.clock.now()
+    this.systemEvents.publish()
     const queues = this.dirty
     this.dirty = this.dispatching
     this.dispatching = queues

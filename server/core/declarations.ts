@@ -56,7 +56,7 @@ export class Declarations {
     this.authorizeAlternate(name, alternateExchangeOf(spec.arguments))
     checkDeduplicationArguments(spec.arguments, subject)
     type.checkArguments?.(spec.arguments, subject)
-    this.vhost.addExchange(name, spec)
+    this.act(() => this.vhost.addExchange(name, spec))
     return true
   }
 
@@ -83,7 +83,7 @@ export class Declarations {
     if (ifUnused && exchange.bindings.size > 0) {
       throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `${this.named('exchange', name)} in use`)
     }
-    this.vhost.removeExchange(exchange)
+    this.act(() => this.vhost.removeExchange(exchange))
   }
 
   private checkSameExchange(existing: Exchange, spec: ExchangeSpec): void {
@@ -106,17 +106,19 @@ export class Declarations {
     if (name !== '') refuseReservedName('queue', name)
     const subject = this.named('queue', actual)
     checkQueueArguments(request.arguments, subject)
+    checkDeduplicationArguments(request.arguments, subject)
     if (isStream(request.arguments) && !this.vhost.queues.has(actual)) checkStreamRequest(name, request, subject)
     const existing = this.vhost.queues.get(actual)
     if (existing !== undefined) {
       this.checkSameQueue(existing, request)
       return { queue: existing, created: false }
     }
+    this.vhost.surroundings.limits.checkQueue(this.vhost.name, actual, this.vhost.queues.size)
     const { durable, autoDelete, exclusive } = request
     const owner = exclusive ? this.session : null
     const argumentsJson = tableToJson(request.arguments)
     const spec = { durable, autoDelete, owner, arguments: request.arguments, argumentsJson }
-    return { queue: this.vhost.addQueue(actual, spec), created: true }
+    return { queue: this.act(() => this.vhost.addQueue(actual, spec)), created: true }
   }
 
   passiveQueue(name: string): AnyQueue {
@@ -138,7 +140,7 @@ export class Declarations {
     if (ifEmpty && queue.readyCount > 0) {
       throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `${this.named('queue', name)} not empty`)
     }
-    return this.vhost.removeQueue(queue)
+    return this.act(() => this.vhost.removeQueue(queue))
   }
 
   purgeQueue(name: string): number {
@@ -191,7 +193,7 @@ export class Declarations {
     const to = destination()
     const from = this.exchange(source)
     exchangeType(from.type).checkBinding?.(routingKey, args, to, from.arguments)
-    this.vhost.addBinding(from, to, routingKey, args)
+    this.act(() => this.vhost.addBinding(from, to, routingKey, args))
   }
 
   /** What is not bound, or not there, is unbound already. */
@@ -207,7 +209,7 @@ export class Declarations {
     const from = this.vhost.exchanges.get(source)
     if (from === undefined || to === undefined) return
     const binding = this.vhost.findBinding(from, to, routingKey, args)
-    if (binding !== undefined) this.vhost.removeBinding(binding)
+    if (binding !== undefined) this.act(() => this.vhost.removeBinding(binding))
   }
 
   // -- consuming ------------------------------------------------------------------------------------------------------
@@ -222,6 +224,7 @@ export class Declarations {
     }
     const consumer = new Consumer(queue, sink, spec)
     queue.addConsumer(consumer)
+    this.act(() => this.vhost.onConsumerCame(consumer))
     return consumer
   }
 
@@ -232,7 +235,7 @@ export class Declarations {
     throw notImplemented(`basic.get not supported by stream queues ${this.named('queue', name)}`)
   }
 
-  private readableQueue(name: string): AnyQueue {
+  readableQueue(name: string): AnyQueue {
     this.session.authorize('read', 'queue', name)
     const queue = this.queue(name)
     this.refuseLocked(queue)
@@ -264,6 +267,11 @@ export class Declarations {
 
   private named(kind: 'queue' | 'exchange', name: string): string {
     return `${kind} '${name}' in vhost '${this.vhost.name}'`
+  }
+
+  /** Events name the session's user for what is done here. */
+  private act<T>(work: () => T): T {
+    return this.vhost.surroundings.systemEvents.as(this.session.user.name, work)
   }
 
   // -- refusing -------------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
-// x-message-deduplication on an exchange of any type: a message whose id was seen lately is taken and goes nowhere. Argument
-// and header names are LavinMQ's. One gate per exchange that asks for it.
+// x-message-deduplication on an exchange of any type, or on a queue: a message whose id was seen lately is taken and goes nowhere.
+// Argument and header names are LavinMQ's. One gate per exchange or queue that asks for it.
 //
-// The ids are in memory: after a restart a message published again comes through again. A duplicate's confirm waits for what is
-// gathered, where the first one may still be, so that it says no more than the disk knows.
+// The ids of persistent messages that come to something durable are stored in the commit of the message (deduplication-log.ts):
+// after a restart they are known if the message is there, and not if it is not. A duplicate's confirm waits for what is gathered, where the first
+// one may still be, so that it says no more than the disk knows.
 import { createHash } from 'node:crypto'
 import { ReplyCode } from '../../protocol/constants'
 import { ChannelError } from '../../protocol/errors'
@@ -10,6 +11,7 @@ import { type FieldValue, fieldType, fieldTypeName, fieldValueText } from '../..
 import type { IncomingMessage } from '../../storage/message-store'
 import { argument, checkInteger, INTEGER_TYPES, invalid } from './arguments'
 import type { Arguments } from './core-api'
+import type { IdLog, StoredId } from './deduplication-log'
 import type { Gate } from './gate'
 import type { RoutedMessage } from './routed-message'
 import type { VhostContext } from './vhost'
@@ -20,6 +22,7 @@ const CACHE_TTL = 'x-cache-ttl'
 /** The argument names the header; it is also the name of the header when the argument is not there. */
 const HEADER = 'x-deduplication-header'
 
+const PERSISTENT = 2
 const CACHE_SIZE_DEFAULT = 128
 const CACHE_SIZE_MAX = 1_000_000
 /** A longer id is kept as its hash. */
@@ -40,6 +43,8 @@ export class Deduplication implements Gate {
   constructor(
     args: Arguments,
     private readonly context: VhostContext,
+    /** null: ids are in memory only. */
+    private readonly log: IdLog | null,
   ) {
     this.size = integerOf(argument(args, CACHE_SIZE)) ?? CACHE_SIZE_DEFAULT
     this.ttlMs = integerOf(argument(args, CACHE_TTL)) ?? Number.POSITIVE_INFINITY
@@ -52,34 +57,45 @@ export class Deduplication implements Gate {
   }
 
   /** What nobody took is not remembered: it may be published again when somebody will. */
-  onPublish(_m: IncomingMessage, { headers }: RoutedMessage, isTaken: boolean): boolean {
+  onPublish(_m: IncomingMessage, { headers, properties }: RoutedMessage, isTaken: boolean): boolean {
     const id = this.idOf(headers)
     if (id === null) return false
     if (this.isKnown(id)) {
       this.context.journal.awaitCommit()
       return true
     }
-    if (isTaken) this.remember(id, integerOf(argument(headers, CACHE_TTL)) ?? this.ttlMs)
+    if (!isTaken) return false
+    const until = this.context.clock.now() + (integerOf(argument(headers, CACHE_TTL)) ?? this.ttlMs)
+    this.remember(id, until)
+    if (properties.deliveryMode === PERSISTENT) this.log?.put(id, until)
     return false
   }
 
   onBound(): void {}
 
   close(): void {
+    for (const id of this.until.keys()) this.log?.delete(id)
     this.until.clear()
+  }
+
+  /** An id that had been stored; in the order they came. */
+  restore({ id, until, order }: StoredId): void {
+    this.remember(id, until)
+    this.log?.startAfter(order)
   }
 
   get count(): number {
     return this.until.size
   }
 
-  private remember(id: string, ttlMs: number): void {
+  private remember(id: string, until: number): void {
     this.until.delete(id) // one that had expired takes its new place in the order
     for (const oldest of this.until.keys()) {
       if (this.until.size < this.size) break
       this.until.delete(oldest)
+      this.log?.delete(oldest)
     }
-    this.until.set(id, this.context.clock.now() + ttlMs)
+    this.until.set(id, until)
   }
 
   private isKnown(id: string): boolean {

@@ -1,7 +1,9 @@
-// Which gates an exchange has, by its type and arguments. Called by the vhost when it makes the exchange.
+// Which gates an exchange or a queue has, by its type and arguments. Called by the vhost when it makes them.
 import type { IncomingMessage } from '../../storage/message-store'
 import type { Destination } from './binding'
+import type { Arguments } from './core-api'
 import { Deduplication, isDeduplicating } from './deduplication'
+import { IdLog } from './deduplication-log'
 import { Delay, isDelaying } from './delay'
 import type { ExchangeSpec } from './exchange'
 import type { Gate } from './gate'
@@ -20,7 +22,10 @@ export interface GateSurroundings extends VhostContext {
 export function gatesOf(name: string, spec: ExchangeSpec, around: GateSurroundings): Gate[] {
   const gates: Gate[] = []
   const shelf = () => new Shelf(name, spec.durable, around.nextQueueId(), around)
-  if (isDeduplicating(spec.arguments)) gates.push(new Deduplication(spec.arguments, around))
+  if (isDeduplicating(spec.arguments)) {
+    const log = spec.durable ? new IdLog('exchange', name, around.name, around.journal) : null
+    gates.push(new Deduplication(spec.arguments, around, log))
+  }
   if (isDelaying(spec.type, spec.arguments)) {
     gates.push(new Delay(shelf(), (m, furtherKeys) => around.release(m, name, furtherKeys)))
   }
@@ -28,4 +33,16 @@ export function gatesOf(name: string, spec: ExchangeSpec, around: GateSurroundin
     gates.push(new RecentHistory(spec.arguments, shelf(), (m, to) => around.deliver(m, to)))
   }
   return gates
+}
+
+/** What a queue does with messages before it takes them. `isLogged`: its messages survive a restart. */
+export function gateOfQueue(
+  name: string,
+  args: Arguments,
+  isLogged: boolean,
+  around: VhostContext,
+): Deduplication | null {
+  if (!isDeduplicating(args)) return null
+  const log = isLogged ? new IdLog('queue', name, around.name, around.journal) : null
+  return new Deduplication(args, around, log)
 }

@@ -19,9 +19,11 @@ import { Declarations } from './declarations'
 import type { Delay } from './delay'
 import type { ExchangeSpec } from './exchange'
 import { exchangeTypes } from './exchange-types'
+import type { LimitKind } from './limits'
+import { madeMessage } from './made-message'
 import type { Policy, PolicyKind } from './policies'
 import { checkClaims } from './publish-claims'
-import type { Queue, Taken } from './queue'
+import { Queue, type Taken } from './queue'
 import { Session } from './session'
 import { LOGGED, ROUTED, type Vhost } from './vhost'
 
@@ -41,6 +43,8 @@ export interface ManagementSurroundings {
 }
 
 const FRAME_OVERHEAD = 8
+/** Messages dropped in one turn. */
+const PURGE_SLICE = 5000
 const PROPERTIES_AT = 12
 
 export class CoreManagement implements Management {
@@ -190,10 +194,51 @@ export class CoreManagement implements Management {
     return vhost
   }
 
-  async purgeQueue(user: string, vhost: string, name: string): Promise<number> {
-    const count = this.as(user, vhost).declarations.purgeQueue(name)
+  userNames(): string[] {
+    return [...this.core.users.all.keys()]
+  }
+
+  limits(kind: LimitKind, subject: string) {
+    return this.core.limits.of(kind, subject)
+  }
+
+  async setLimit(kind: LimitKind, subject: string, name: string, value: number): Promise<void> {
+    this.core.limits.set(kind, subject, name, value)
+    await this.core.journal.whenDurable()
+  }
+
+  async clearLimit(kind: LimitKind, subject: string, name: string): Promise<boolean> {
+    const wasThere = this.core.limits.clear(kind, subject, name)
+    await this.core.journal.whenDurable()
+    return wasThere
+  }
+
+  async purgeQueue(user: string, vhost: string, name: string, max = Number.POSITIVE_INFINITY): Promise<number> {
+    const { declarations } = this.as(user, vhost)
+    const queue = declarations.readableQueue(name)
+    const isPart = queue instanceof Queue && max < queue.readyCount
+    const count = isPart ? await this.dropFromHead(queue, max) : declarations.purgeQueue(name)
     await this.core.journal.whenDurable()
     return count
+  }
+
+  /** In slices: clients are served meanwhile. */
+  private async dropFromHead(queue: Queue, max: number): Promise<number> {
+    let count = 0
+    while (count < max && !queue.isDeleted) {
+      const outcome = queue.dropHead(this.range)
+      if (outcome === 'empty') break
+      if (outcome === 'loading') await new Promise<void>((resolve) => this.around.whenLoaded(resolve))
+      else if (++count % PURGE_SLICE === 0) await new Promise(setImmediate)
+    }
+    return count
+  }
+
+  async setPaused(user: string, vhost: string, name: string, isPaused: boolean): Promise<void> {
+    const { vhost: where, declarations, session } = this.as(user, vhost)
+    session.authorize('configure', 'queue', name)
+    where.setPaused(declarations.passiveQueue(name), isPaused)
+    await this.core.journal.whenDurable()
   }
 
   async bind(user: string, vhost: string, b: BindingView): Promise<void> {
@@ -221,7 +266,7 @@ export class CoreManagement implements Management {
     body: Buffer,
   ): Promise<boolean> {
     const { vhost: where, session } = this.as(user, vhost)
-    const message = incoming(exchange, routingKey, properties, body)
+    const message = madeMessage(exchange, routingKey, properties, body)
     checkClaims(message, user)
     const outcome = where.publish(session, message)
     const isRouted = outcome === ROUTED || outcome === LOGGED
@@ -306,26 +351,6 @@ function mustExist(among: ReadonlyMap<string, unknown>, kind: string, name: stri
   if (!among.has(name)) throw new ChannelError(ReplyCode.NOT_FOUND, `no ${kind} '${name}' in vhost '${vhost}'`)
 }
 
-/** A message as if it had come over the wire. */
-function incoming(exchange: string, routingKey: string, properties: Buffer, body: Buffer): IncomingMessage {
-  const names = Buffer.concat([shortstr(exchange), shortstr(routingKey)])
-  const header = Buffer.alloc(PROPERTIES_AT + properties.length)
-  header.writeUInt16BE(60, 0)
-  header.writeUInt32BE(body.length, 8)
-  properties.copy(header, PROPERTIES_AT)
-  return {
-    namesBuf: names,
-    namesStart: 0,
-    namesEnd: names.length,
-    headerBuf: header,
-    headerStart: 0,
-    headerEnd: header.length,
-    bodyBuf: body,
-    bodyStart: 0,
-    bodyEnd: body.length,
-  }
-}
-
 function delayedMessage(m: IncomingMessage, id: Ticket, dueMs: number): DelayedMessage {
   return {
     id,
@@ -334,12 +359,6 @@ function delayedMessage(m: IncomingMessage, id: Ticket, dueMs: number): DelayedM
     properties: Buffer.from(m.headerBuf.subarray(m.headerStart + PROPERTIES_AT, m.headerEnd)),
     body: Buffer.from(m.bodyBuf.subarray(m.bodyStart, m.bodyEnd)),
   }
-}
-
-function shortstr(text: string): Buffer {
-  const bytes = Buffer.from(text)
-  if (bytes.length > 255) throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'a name is at most 255 bytes')
-  return Buffer.concat([Buffer.from([bytes.length]), bytes])
 }
 
 function copied(range: ByteRange, taken: Taken, queue: Queue): FetchedMessage {

@@ -7,6 +7,7 @@ import type { Consumer, UnackedOwner } from './consumer'
 import type { ConsumerRound } from './consumer-round'
 import type { Arguments, MessageCounters, QueueView, Ticket } from './core-api'
 import { newMessageCounters } from './counters'
+import type { Gate } from './gate'
 import { NO_POLICY } from './policies'
 import { PriorityRound } from './priority-round'
 import { ReadyRound } from './ready-round'
@@ -52,6 +53,10 @@ export class Queue implements QueueView, UnackedOwner {
   idleSinceMs: number
   isDirty = false
   isDeleted = false
+  /** Looks at what comes before it is taken; null: nothing does. Set by the vhost. */
+  gate: Gate | null = null
+  /** Takes messages and hands out none. Set by the vhost. */
+  isPaused = false
   private readonly ready = new TicketRing()
   private readonly returned = new Returned()
   private round: ConsumerRound
@@ -88,6 +93,7 @@ export class Queue implements QueueView, UnackedOwner {
   /** Hands out messages while there are any and somebody can take them, `max` at most. true: there are more. */
   dispatch(range: ByteRange, max: number): boolean {
     this.isDirty = false
+    if (this.isPaused) return false
     const { store } = this.context.journal
     for (; this.readyCount > 0; max--) {
       if (max === 0) {
@@ -154,6 +160,22 @@ export class Queue implements QueueView, UnackedOwner {
       this.unackedBytes += bodyBytes
     }
     return { ticket, redelivered, bodyBytes }
+  }
+
+  /** Settles the message at the head, which nobody gets; 'loading' when its size is on its way. */
+  dropHead(range: ByteRange): 'dropped' | 'empty' | 'loading' {
+    if (this.readyCount === 0) return 'empty'
+    const fromReturned = this.headIsReturned()
+    const ticket = fromReturned ? this.returned.peek() : this.ready.peek()
+    if (!this.context.journal.store.locate(ticket, range)) {
+      this.context.journal.load(ticket)
+      return 'loading'
+    }
+    if (fromReturned) this.returned.shift()
+    else this.ready.shift()
+    this.readyBytes -= storedBodyLength(range.buf, range.start)
+    this.context.journal.settle(ticket, this.logId)
+    return 'dropped'
   }
 
   /** After `take` with noAck, once the bytes were copied out. */

@@ -207,17 +207,25 @@ class Walk {
     return true
   }
 
+  addQueue(queue: AnyQueue): void {
+    if (queue instanceof Stream) {
+      this.streams.add(queue)
+      return
+    }
+    const { gate } = queue
+    if (gate === null) this.queues.add(queue)
+    else if (!this.gates.includes(gate)) {
+      this.isRepeatable = false
+      if (this.passes([gate])) this.queues.add(queue)
+    }
+  }
+
   /** Names of requesters come and go, too many to be remembered. */
   addRequester(requester: Requester | undefined): void {
     this.isRepeatable = false
     if (requester === undefined) return
     this.gates.push(requester)
     this.isTaken = true
-  }
-
-  addQueue(queue: AnyQueue): void {
-    if (queue instanceof Stream) this.streams.add(queue)
-    else this.queues.add(queue)
   }
 
   gated(): Gated | null {

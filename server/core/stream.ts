@@ -49,6 +49,9 @@ export class Stream implements QueueView, UnackedOwner {
   readonly unackedBytes = 0
   idleSinceMs: number
   isDirty = false
+  /** Takes messages and hands out none. Set by the vhost. */
+  isPaused = false
+  readonly gate = null
   isDeleted = false
   private effectivePolicy = NO_POLICY
   private retention: Retention
@@ -123,6 +126,7 @@ export class Stream implements QueueView, UnackedOwner {
     this.showCommitted()
     if (this.unsaved.length > 0 && this.readers.length > 0) this.context.awaitCommit(this)
     this.dropByAge(range)
+    if (this.isPaused) return false
     const delivered = this.counters.deliver
     const most = Math.min(max, TURN_MESSAGES_MAX)
     let left = most

@@ -2,26 +2,29 @@
 // client asked for are declarations.ts; this file keeps the state consistent and tells the journal what must survive.
 import { ReplyCode } from '../../protocol/constants'
 import { ChannelError } from '../../protocol/errors'
-import { tableToJson } from '../../protocol/field-table'
+import { type FieldTable, plainToTable, tableToJson } from '../../protocol/field-table'
 import { deliveryModeOf } from '../../protocol/properties'
 import type { Journal } from '../../storage/journal'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
 import type { AnyQueue } from './any-queue'
 import { Binding, bindingKey, type Destination } from './binding'
 import type { Clock } from './clock'
+import type { Consumer } from './consumer'
 import type { BindingView, ChurnCounters, MessageCounters, Ticket, VhostView } from './core-api'
 import { newMessageCounters } from './counters'
 import { Requesters } from './direct-reply'
 import { Exchange, type ExchangeSpec } from './exchange'
 import { Firehose, TRACE_EXCHANGE } from './firehose'
 import type { Shelved } from './gate'
-import { type GateSurroundings, gatesOf } from './gates'
+import { type GateSurroundings, gateOfQueue, gatesOf } from './gates'
+import type { Limits } from './limits'
 import { checkPolicy, Policies, type Policy, type PolicyKind } from './policies'
 import { Queue, type QueueSpec } from './queue'
 import { type Gated, type Route, Router } from './router'
 import type { Session } from './session'
 import { Stream } from './stream'
 import { isStream } from './stream-arguments'
+import { EVENT_EXCHANGE, LOG_EXCHANGE, type SystemEvents } from './system-events'
 
 /** What a queue needs of its surroundings. */
 export interface VhostContext {
@@ -52,6 +55,8 @@ export interface Surroundings {
   readonly now: number
   readonly counters: MessageCounters
   readonly churn: ChurnCounters
+  readonly limits: Limits
+  readonly systemEvents: SystemEvents
   addDirty(queue: Dispatchable): void
   awaitLoad(queue: Dispatchable, ticket: Ticket): void
   awaitCommit(queue: Dispatchable): void
@@ -68,6 +73,8 @@ export const UNROUTABLE_LOGGED = 3
 export type Outcome = typeof UNROUTABLE | typeof ROUTED | typeof LOGGED | typeof UNROUTABLE_LOGGED
 
 const PERSISTENT = 2
+/** The stored parameter that says that a queue is paused. */
+export const PAUSED_QUEUE = 'paused-queue'
 const PROPERTIES_AT = 12
 
 export const PREDECLARED: readonly [name: string, type: string, isInternal?: boolean][] = [
@@ -78,6 +85,12 @@ export const PREDECLARED: readonly [name: string, type: string, isInternal?: boo
   ['amq.headers', 'headers'],
   ['amq.match', 'headers'],
   [TRACE_EXCHANGE, 'topic', true],
+]
+
+/** Those of the default vhost besides. */
+const OF_DEFAULT_VHOST: typeof PREDECLARED = [
+  [EVENT_EXCHANGE, 'topic', true],
+  [LOG_EXCHANGE, 'topic', true],
 ]
 
 export class Vhost implements VhostView, GateSurroundings {
@@ -94,9 +107,10 @@ export class Vhost implements VhostView, GateSurroundings {
     readonly name: string,
     readonly description: string,
     readonly surroundings: Surroundings,
+    isDefault = false,
   ) {
     this.router = new Router(name, this.exchanges, this.queues, this.requesters)
-    for (const [exchange, type, internal = false] of PREDECLARED) {
+    for (const [exchange, type, internal = false] of isDefault ? [...PREDECLARED, ...OF_DEFAULT_VHOST] : PREDECLARED) {
       const spec = { type, durable: true, autoDelete: false, internal, arguments: {} }
       this.exchanges.set(exchange, new Exchange(exchange, spec))
     }
@@ -177,7 +191,7 @@ export class Vhost implements VhostView, GateSurroundings {
 
   set tracing(isOn: boolean) {
     const { nodeName } = this.surroundings
-    this.firehose = isOn ? new Firehose(nodeName, this.name, (copy) => this.storeTrace(copy)) : null
+    this.firehose = isOn ? new Firehose(nodeName, this.name, (copy) => this.publishOwn(TRACE_EXCHANGE, copy)) : null
   }
 
   get tracing(): boolean {
@@ -189,12 +203,30 @@ export class Vhost implements VhostView, GateSurroundings {
     firehose.onPublish(peer, m, route.furtherKeys, [...route.queues, ...(route.gated?.streams ?? [])])
   }
 
-  private storeTrace(copy: IncomingMessage): void {
-    const from = this.exchanges.get(TRACE_EXCHANGE) as Exchange
-    if (from.bindings.size === 0) return
-    const { queues, logIds, gated } = this.router.routeFrom(from, copy)
-    for (const stream of gated?.streams ?? []) stream.onPublish(copy)
-    if (queues.length > 0) this.store(copy, queues, logIds)
+  /** What the broker itself has to say. It is not counted, nor traced, nor looked at by gates. */
+  publishOwn(exchange: string, m: IncomingMessage): void {
+    const from = this.exchanges.get(exchange)
+    if (from === undefined || from.bindings.size === 0) return
+    const { queues, logIds, gated } = this.router.routeFrom(from, m)
+    for (const stream of gated?.streams ?? []) stream.onPublish(m)
+    if (queues.length > 0) this.store(m, queues, logIds)
+  }
+
+  // -- events ---------------------------------------------------------------------------------------------------------
+
+  onConsumerCame({ tag, exclusive, ackRequired, prefetch, queue, arguments: args }: Consumer): void {
+    this.emit('consumer.created', () => ({
+      consumer_tag: tag,
+      exclusive,
+      ack_required: ackRequired,
+      prefetch_count: prefetch,
+      queue: queue.name,
+      arguments: args,
+    }))
+  }
+
+  private emit(key: string, describe: () => FieldTable): void {
+    this.surroundings.systemEvents.emit(key, () => ({ ...describe(), vhost: this.name }))
   }
 
   private checkPublish(session: Session, exchange: Exchange): void {
@@ -254,6 +286,7 @@ export class Vhost implements VhostView, GateSurroundings {
       }
       this.journal.define({ op: 'put', kind: 'exchange', record })
     }
+    this.emit('exchange.created', () => describeExchange(exchange))
     return exchange
   }
 
@@ -285,6 +318,7 @@ export class Vhost implements VhostView, GateSurroundings {
     if (exchange.durable) {
       this.journal.define({ op: 'delete', kind: 'exchange', key: { vhost: this.name, name: exchange.name } })
     }
+    this.emit('exchange.deleted', () => ({ name: exchange.name }))
   }
 
   // -- queues ---------------------------------------------------------------------------------------------------------
@@ -294,6 +328,7 @@ export class Vhost implements VhostView, GateSurroundings {
     const id = spec.id ?? this.surroundings.nextQueueId()
     const queue = isStream(spec.arguments) ? new Stream(id, name, spec, this) : new Queue(id, name, spec, this)
     queue.policy = this.policies.effective('queue', name, queue.type)
+    if (queue instanceof Queue) queue.gate = gateOfQueue(name, spec.arguments, queue.logId !== 0, this)
     this.queues.set(name, queue)
     queue.owner?.exclusiveQueues.add(queue)
     this.router.forget()
@@ -303,6 +338,7 @@ export class Vhost implements VhostView, GateSurroundings {
       const record = { id, vhost: this.name, name, durable, autoDelete, arguments: spec.argumentsJson }
       this.journal.define({ op: 'put', kind: 'queue', record })
     }
+    this.emit('queue.created', () => describeQueue(queue))
     return queue
   }
 
@@ -316,16 +352,32 @@ export class Vhost implements VhostView, GateSurroundings {
     for (const consumer of [...queue.consumers]) {
       queue.removeConsumer(consumer)
       consumer.sink.onCancelled(consumer)
+      this.emit('consumer.deleted', () => ({ consumer_tag: consumer.tag, queue: queue.name }))
     }
     const count = queue.purge()
+    if (queue.isPaused) this.setPaused(queue, false)
+    queue.gate?.close()
     this.router.forget()
     this.surroundings.churn.queuesDeleted++
     if (queue.logId !== 0) this.journal.define({ op: 'delete', kind: 'queue', key: { id: queue.id } })
+    this.emit('queue.deleted', () => ({ name: queue.name }))
     return count
   }
 
+  setPaused(queue: AnyQueue, isPaused: boolean): void {
+    if (queue.isPaused === isPaused) return
+    queue.isPaused = isPaused
+    queue.touch()
+    if (!isPaused) queue.markDirty()
+    if (queue.logId === 0) return
+    const key = { component: PAUSED_QUEUE, name: queue.name, vhost: this.name }
+    if (isPaused) this.journal.define({ op: 'put', kind: 'parameter', record: { ...key, value: 'true' } })
+    else this.journal.define({ op: 'delete', kind: 'parameter', key })
+  }
+
   /** A consumer has left: an auto-delete queue goes with its last one. */
-  onConsumerLeft(queue: AnyQueue): void {
+  onConsumerLeft({ queue, tag }: Consumer): void {
+    this.emit('consumer.deleted', () => ({ consumer_tag: tag, queue: queue.name }))
     if (queue.autoDelete && queue.consumers.length === 0) this.removeQueue(queue)
   }
 
@@ -344,6 +396,13 @@ export class Vhost implements VhostView, GateSurroundings {
       this.journal.define({ op: 'put', kind: 'parameter', record: { component: kind, name, vhost: this.name, value } })
     }
     this.applyPolicies()
+    this.emit(kind === 'policy' ? 'policy.set' : 'operator_policy.set', () => ({
+      name,
+      pattern,
+      'apply-to': applyTo,
+      priority,
+      definition: plainToTable(policy.definition),
+    }))
   }
 
   /** false: there was none. */
@@ -352,6 +411,7 @@ export class Vhost implements VhostView, GateSurroundings {
     if (kind === 'policy') this.journal.define({ op: 'delete', kind: 'policy', key: { vhost: this.name, name } })
     else this.journal.define({ op: 'delete', kind: 'parameter', key: { component: kind, name, vhost: this.name } })
     this.applyPolicies()
+    this.emit(kind === 'policy' ? 'policy.cleared' : 'operator_policy.cleared', () => ({ name }))
     return true
   }
 
@@ -376,6 +436,7 @@ export class Vhost implements VhostView, GateSurroundings {
     this.router.forget()
     if (!this.journal.isRestoring) for (const gate of from.gates) gate.onBound(to)
     if (isStored(binding)) this.journal.define({ op: 'put', kind: 'binding', record: this.bindingRecord(binding) })
+    this.emit('binding.created', () => describeBinding(binding))
     return true
   }
 
@@ -383,6 +444,7 @@ export class Vhost implements VhostView, GateSurroundings {
     binding.from.remove(binding)
     this.router.forget()
     if (isStored(binding)) this.journal.define({ op: 'delete', kind: 'binding', key: this.bindingRecord(binding) })
+    this.emit('binding.deleted', () => describeBinding(binding))
     const { from } = binding
     if (from.autoDelete && from.bindings.size === 0) this.removeExchange(from)
   }
@@ -407,6 +469,23 @@ export class Vhost implements VhostView, GateSurroundings {
     const { source, destination, destinationType, routingKey } = binding
     return { vhost: this.name, source, destination, destinationType, routingKey, arguments: binding.argumentsJson }
   }
+}
+
+// What events tell, by the names that RabbitMQ has for it.
+
+function describeExchange({ name, type, durable, autoDelete, internal, arguments: args }: Exchange): FieldTable {
+  return { name, type, durable, auto_delete: autoDelete, internal, arguments: args }
+}
+
+function describeQueue({ name, durable, autoDelete, exclusive, arguments: args }: AnyQueue): FieldTable {
+  return { name, durable, auto_delete: autoDelete, exclusive, arguments: args }
+}
+
+function describeBinding(binding: Binding): FieldTable {
+  const { source, destination, destinationType, routingKey } = binding
+  const from = { source_name: source, source_kind: 'exchange' }
+  const to = { destination_name: destination, destination_kind: destinationType }
+  return { ...from, ...to, routing_key: routingKey, arguments: binding.arguments }
 }
 
 /** A binding to a queue that ends with its connection is not worth the log. */

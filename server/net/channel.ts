@@ -355,6 +355,7 @@ export class Channel implements ChannelView, ConsumerSink {
     if (queue === REPLY_TO) this.takeReplies(tag, noAck)
     else {
       this.refuseTagInUse(tag)
+      this.refuseTooManyConsumers()
       const spec = { tag, noAck, exclusive, prefetch: this.prefetch, arguments: args.arguments }
       this.consumers.set(tag, this.declarations.consume(queue, this, spec))
     }
@@ -370,6 +371,12 @@ export class Channel implements ChannelView, ConsumerSink {
 
   private refuseTagInUse(tag: string): void {
     if (this.consumers.has(tag) || this.replies?.tag === tag) refuseTagReuse(tag)
+  }
+
+  private refuseTooManyConsumers(): void {
+    const max = this.connection.hub.limits.consumersPerChannelMax
+    if (this.consumers.size < max) return
+    throw new ConnectionError(ReplyCode.NOT_ALLOWED, `reached maximum (${max}) of consumers per channel`)
   }
 
   nextDeliveryTag(): number {
@@ -391,14 +398,14 @@ export class Channel implements ChannelView, ConsumerSink {
   private dropConsumer(consumer: Consumer): void {
     this.consumers.delete(consumer.tag)
     consumer.cancel()
-    this.connection.vhost.onConsumerLeft(consumer.queue)
+    this.connection.vhost.onConsumerLeft(consumer)
   }
 
   private onGet(queueName: string, noAck: boolean): void {
     const queue = this.declarations.takableQueue(queueName)
     const { hub, vhost, out } = this.connection
     const range = hub.range
-    const taken = queue.take(noAck, range)
+    const taken = queue.isPaused ? 'empty' : queue.take(noAck, range)
     if (taken === 'loading') {
       this.connection.parkUntilLoaded(this, () => this.onGet(queueName, noAck))
       return

@@ -13,6 +13,7 @@ import {
   NO_METHOD,
   ProtocolError,
   ReplyCode,
+  Typed,
 } from '../../protocol'
 import type { ConnectionView } from '../core/core-api'
 import { Declarations } from '../core/declarations'
@@ -69,6 +70,8 @@ export class Connection implements ConnectionView, FrameSink {
   private receivedAtBeat = 0
   private wantsBlockedNotify = false
   private isParked = false
+  /** Against the limits of its vhost and user. */
+  private isCounted = false
   /** Parked until the peer takes what was written. */
   private isHeld = false
   private closingSinceMs = 0
@@ -325,6 +328,9 @@ export class Connection implements ConnectionView, FrameSink {
     this.state = 'running'
     this.hub.connections.set(this.name, this)
     this.hub.core.churn.connectionsOpened++
+    this.hub.core.limits.onConnection(vhost.name, this.user, 1)
+    this.emit('connection.created', () => describeConnection(this))
+    this.isCounted = true
   }
 
   private openChannel(number: number, id: number, buf: Buffer, start: number, end: number): void {
@@ -339,8 +345,11 @@ export class Connection implements ConnectionView, FrameSink {
         NO_METHOD,
       )
     }
+    this.hub.core.limits.checkChannel(this.user)
     this.channels.set(number, new Channel(number, this))
     this.hub.core.churn.channelsOpened++
+    this.hub.core.limits.onChannel(this.user, 1)
+    this.emit('channel.created', () => describeChannel(this, number))
     this.write(encodeMethod('channel.open-ok', number, {}))
   }
 
@@ -348,6 +357,8 @@ export class Connection implements ConnectionView, FrameSink {
     if (!this.channels.delete(channel.number)) return
     this.hub.removeConfirming(channel)
     this.hub.core.churn.channelsClosed++
+    this.hub.core.limits.onChannel(this.user, -1)
+    this.emit('channel.closed', () => describeChannel(this, channel.number))
   }
 
   private closeChannel(channel: Channel, error: ChannelError): void {
@@ -470,6 +481,13 @@ export class Connection implements ConnectionView, FrameSink {
     } else if (now - this.lastSentMs >= intervalMs / 2) this.write(HEARTBEAT_FRAME)
   }
 
+  private emit(key: string, describe: () => FieldTable): void {
+    const { systemEvents } = this.hub.core
+    systemEvents.as(this.user, () =>
+      systemEvents.emit(key, () => ({ ...describe(), node: this.hub.identity.nodeName })),
+    )
+  }
+
   // -- the end --------------------------------------------------------------------------------------------------------
 
   close(reason: string): void {
@@ -535,6 +553,10 @@ export class Connection implements ConnectionView, FrameSink {
       this.removeChannel(channel)
     }
     if (this.session === undefined) return
+    if (this.isCounted) this.emit('connection.closed', () => ({ name: this.name }))
+    // Before the socket is gone: a client may be back sooner.
+    if (this.isCounted) this.hub.core.limits.onConnection(this.vhostName, this.user, -1)
+    this.isCounted = false
     for (const queue of [...this.session.exclusiveQueues]) this.vhost.removeQueue(queue)
   }
 
@@ -553,6 +575,34 @@ export class Connection implements ConnectionView, FrameSink {
   get user(): string {
     return this.session?.user.name ?? ''
   }
+}
+
+// What events tell, by the names that RabbitMQ has for it.
+
+function describeConnection(connection: Connection): FieldTable {
+  const { name, host, port, peerHost, peerPort, user, vhostName, authMechanism, clientProperties } = connection
+  return {
+    name,
+    host,
+    port,
+    peer_host: peerHost,
+    peer_port: peerPort,
+    protocol: '{0,9,1}',
+    ssl: false,
+    user,
+    vhost: vhostName,
+    auth_mechanism: authMechanism,
+    client_properties: clientProperties,
+    timeout: connection.heartbeatSeconds,
+    frame_max: connection.frameMax,
+    channel_max: connection.channelMax,
+    connected_at: new Typed('l', connection.connectedAtMs),
+    type: 'network',
+  }
+}
+
+function describeChannel({ name, user, vhostName }: Connection, number: number): FieldTable {
+  return { name: `${name} (${number})`, connection: name, number, user, vhost: vhostName }
 }
 
 function closeArgs(error: ProtocolError) {

@@ -110,6 +110,7 @@ export class Handshake {
     hub.core.churn.authAttempts++
     const login = decodeSasl(args.mechanism, args.response)
     this.user = login === null ? null : hub.core.users.authenticate(login.user, login.password, connection.peerHost)
+    this.emitLogin(login?.user ?? '')
     if (this.user === null) {
       this.refuseLogin(login?.user ?? '', args)
       return
@@ -117,6 +118,20 @@ export class Handshake {
     const { channelMax, frameMax, heartbeatSeconds } = hub.limits
     this.step = 'tune-ok'
     connection.write(encodeMethod('connection.tune', 0, { channelMax, frameMax, heartbeat: heartbeatSeconds }))
+  }
+
+  private emitLogin(name: string): void {
+    const { connection } = this
+    const key = this.user === null ? 'user.authentication.failure' : 'user.authentication.success'
+    connection.hub.core.systemEvents.emit(key, () => ({
+      name,
+      connection_name: connection.name,
+      connection_type: 'network',
+      peer_host: connection.peerHost,
+      peer_port: connection.peerPort,
+      auth_mechanism: connection.authMechanism,
+      ...(this.user === null && { error: 'Login was refused' }),
+    }))
   }
 
   private refuseLogin(user: string, args: { clientProperties: FieldTable; mechanism: string }): void {
@@ -152,6 +167,7 @@ export class Handshake {
     const user = this.user as User
     const vhost = hub.core.vhosts.get(name)
     if (vhost === undefined) throw new ConnectionError(ReplyCode.NOT_ALLOWED, `vhost ${name} not found`)
+    hub.core.limits.checkConnection(name, user.name)
     if (!user.permissions.has(name)) {
       throw new ConnectionError(ReplyCode.NOT_ALLOWED, `access to vhost '${name}' refused for user '${user.name}'`)
     }

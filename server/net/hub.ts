@@ -15,6 +15,7 @@ export interface Limits {
   transactionBytesMax: number // messages held until commit
   handshakeMs: number
   connectionsMax: number
+  consumersPerChannelMax: number
 }
 
 export interface Identity {

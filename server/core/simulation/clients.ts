@@ -248,7 +248,7 @@ export class Clients {
     const known = this.model.queues.get(queue.id)
     const isLast = queue.consumers.length === 0
     if (known?.deletedIn === null && known.autoDelete && isLast) this.model.deleted(known, this.batch)
-    this.life.vhost.onConsumerLeft(queue)
+    this.life.vhost.onConsumerLeft(consumer)
   }
 
   /** Consumers leave, and everything unacked goes back. */

@@ -1,0 +1,33 @@
+// Messages that the broker makes itself, or gets by another way than AMQP, in the form in which the others come from a channel.
+import { ReplyCode } from '../../protocol/constants'
+import { ChannelError } from '../../protocol/errors'
+import type { IncomingMessage } from '../../storage/message-store'
+import { PROPERTIES_AT } from './routed-message'
+
+const BASIC_CLASS = 60
+
+/** A message as if it had come over the wire. */
+export function madeMessage(exchange: string, routingKey: string, properties: Buffer, body: Buffer): IncomingMessage {
+  const names = Buffer.concat([shortstr(exchange), shortstr(routingKey)])
+  const header = Buffer.alloc(PROPERTIES_AT + properties.length)
+  header.writeUInt16BE(BASIC_CLASS, 0)
+  header.writeUInt32BE(body.length, 8)
+  properties.copy(header, PROPERTIES_AT)
+  return {
+    namesBuf: names,
+    namesStart: 0,
+    namesEnd: names.length,
+    headerBuf: header,
+    headerStart: 0,
+    headerEnd: header.length,
+    bodyBuf: body,
+    bodyStart: 0,
+    bodyEnd: body.length,
+  }
+}
+
+function shortstr(text: string): Buffer {
+  const bytes = Buffer.from(text)
+  if (bytes.length > 255) throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'a name is at most 255 bytes')
+  return Buffer.concat([Buffer.from([bytes.length]), bytes])
+}
