@@ -50,7 +50,9 @@ def play(folder, receive, sends, received, sent):
 
 
 def run(folder, arguments):
-    return subprocess.run(command(folder, arguments), capture_output=True, text=True, check=True, timeout=15).stdout.strip()
+    done = subprocess.run(command(folder, arguments), capture_output=True, text=True, timeout=15)
+    equal(done.returncode, 0, f'exit code, with {done.stderr[-300:]}')
+    return done.stdout.strip()
 
 
 def command(folder, arguments):
