@@ -13,9 +13,10 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 import celery
-from celery import Celery, chain, group, states
+from celery import Celery, chain, group
 from celery.exceptions import TimeLimitExceeded
 from django.conf import settings
+from django.core.management import call_command
 
 from catalog import chores
 from catalog.chores import read_notes
@@ -29,6 +30,7 @@ CELERY_VERSION = tuple(int(part) for part in celery.__version__.split('.')[:2])
 
 
 def run_all(report, broker, work_dir):
+    call_command('migrate', verbosity=0)
     operations = Operations(broker, work_dir)
     try:
         run_checks(report.check, operations)
@@ -88,6 +90,11 @@ class Operations:
         if self.main is None or not self.main.is_running():
             self.main = self.start('main', self.queue('ops'), '--concurrency', '2', '--prefetch-multiplier', '2')
         return self.main
+
+    def finish(self, worker):
+        """Celery 5.2 that is told to stop in the very moment when a task ends may not acknowledge it any more."""
+        wait_until(lambda: not self.inspect('active', worker), 'nothing is at work')
+        equal(worker.stop(), 0, 'exit code')
 
     def send(self, task, *args, queue='ops', **options):
         return task.apply_async(args, queue=self.queue(queue), **options)
@@ -149,9 +156,10 @@ class Operations:
         task = self.send(chores.note, 'terminated', 'x', 60)
         wait_until(lambda: read_notes('terminated.begun'), 'the task has begun')
         app.control.revoke(task.id, terminate=True, destination=[worker.name])
-        wait_until(lambda: task.state == states.REVOKED, 'the task is revoked')
         wait_until(lambda: not self.inspect('active', worker), 'the worker has forgotten it')
-        equal(read_notes('terminated'), [], 'notes')
+        self.send(chores.note, 'after')
+        wait_until(lambda: read_notes('after'), 'the next task has run')
+        equal((len(read_notes('terminated.begun')), read_notes('terminated')), (1, []), 'begun, ended')
 
     # --- control and monitors ---
     def move_consumer(self):
@@ -173,7 +181,7 @@ class Operations:
         dump = processes.Process([sys.executable, '-u', '-m', 'celery', '-A', 'shop', 'events', '--dump'], log)
         self.workers.append(dump)
         dump.start()
-        wait_until(lambda: log.exists() and 'worker-heartbeat' in log.read_text(), 'it hears the worker')
+        wait_until(lambda: log.exists() and 'heartbeat' in log.read_text(), 'it hears the worker')
         task = self.send(chores.note, 'dumped')
         wait_until(lambda: log.read_text().count(task.id) >= 3, 'received, started, succeeded')
         dump.kill()
@@ -222,7 +230,7 @@ class Operations:
         wait_until(lambda: read_notes('killed'), 'the task has run')
         equal([line[:2] for line in read_notes('killed')], [['x', 'True']], 'runs (word, redelivered)')
         equal(len(read_notes('killed.begun')), 2, 'begun')
-        equal(heir.stop(), 0, 'exit code')
+        self.finish(heir)
 
     def use_threads(self):
         worker = self.start('threads', self.queue('threads'), '--pool', 'threads', '--concurrency', '10')
@@ -231,7 +239,7 @@ class Operations:
         wait_until(lambda: len(read_notes('threads')) == 40, 'all have run')
         equal(len({line[2] for line in read_notes('threads')}), 1, 'processes')
         assert len({line[3] for line in read_notes('threads')}) > 1, 'one thread did all'
-        equal(worker.stop(), 0, 'exit code')
+        self.finish(worker)
 
     def autoscale(self):
         worker = self.start(
@@ -251,7 +259,7 @@ class Operations:
         worker = self.start('failover', self.queue('failover'), '--concurrency', '1', environment=environment)
         self.send(chores.note, 'failover', queue='failover')
         wait_until(lambda: read_notes('failover'), 'the task has run')
-        equal(worker.stop(), 0, 'exit code')
+        self.finish(worker)
 
     # --- queues of other kinds ---
     def prioritise(self):
@@ -263,7 +271,7 @@ class Operations:
         worker = self.start('urgent', queue, '--concurrency', '1', '--prefetch-multiplier', '1')
         wait_until(lambda: len(read_notes('urgent')) == 10, 'all have run')
         equal([int(line[0]) for line in read_notes('urgent')], [5, 6, 7, 8, 9, 0, 1, 2, 3, 4], 'order')
-        equal(worker.stop(), 0, 'exit code')
+        self.finish(worker)
 
     def use_quorum_queue(self):
         self.quorum_worker('quorum')

@@ -36,7 +36,7 @@ class Process:
             self.child = subprocess.Popen(
                 self.argv,
                 cwd=PROJECT_DIR,
-                env={**os.environ, **self.environment},
+                env={**environment_of_children(), **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -67,6 +67,12 @@ class Process:
                 pass
             self.child.wait(STOP_LIMIT_S)
             self.child = None
+
+
+def environment_of_children():
+    """Ours but for what the runner of all client folders tells us: a Leveret refuses settings that it does not know."""
+    ours = ('LEVERET_URL', 'LEVERET_ADMIN', 'LEVERET_RESTART')
+    return {name: value for name, value in os.environ.items() if name not in ours}
 
 
 class LocalBroker:
@@ -122,7 +128,9 @@ class RemoteBroker:
         self.connect_within(5)
 
     def crash(self):
-        self.restarting = subprocess.Popen(self.restart_command, shell=True, stdin=subprocess.DEVNULL)
+        self.restarting = subprocess.Popen(
+            self.restart_command, shell=True, stdin=subprocess.DEVNULL, env=environment_of_children()
+        )
 
     def recover(self):
         try:
