@@ -88,12 +88,14 @@ CELERY_TASK_DEFAULT_ROUTING_KEY = 'work'
 CELERY_TASK_ROUTES = {'catalog.tasks.send_*': {'queue': MAIL_QUEUE}}
 
 CELERY_IMPORTS = ['catalog.chores']  # beside the tasks.py of each app
-# Celery 5.5 and later: queues that it declares itself become quorum queues, and what has a countdown waits in the broker.
+# Celery 5.5 and later: its default queue becomes a quorum queue, and what has a countdown waits in the broker. That
+# comes back through bindings by pattern, so the exchange must be of type topic.
 if os.environ.get('SHOP_QUEUE_TYPE') == 'quorum':
-    CELERY_TASK_QUEUES = ()
+    CELERY_TASK_QUEUES = None
+    CELERY_TASK_DEFAULT_QUEUE = CELERY_TASK_DEFAULT_EXCHANGE = CELERY_TASK_DEFAULT_ROUTING_KEY = f'{QUEUE}.quorum'
     CELERY_TASK_DEFAULT_QUEUE_TYPE = 'quorum'
-    CELERY_TASK_DEFAULT_EXCHANGE_TYPE = 'topic'  # a countdown comes back through bindings by pattern
-    CELERY_WORKER_DETECT_QUORUM_QUEUES = True
+    CELERY_TASK_DEFAULT_EXCHANGE_TYPE = 'topic'
+    CELERY_TASK_ROUTES = {}
 
 CELERY_BEAT_SCHEDULE = {
     'count-stock': {
