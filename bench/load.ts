@@ -13,8 +13,6 @@ import { figuresOf } from './load-figures'
 import { type ProcessUsage, readUsage, resetRssPeak } from './process-usage'
 import type { LoadRow } from './rows'
 
-const fillConfirmWindow = 1000
-
 export interface LoadTarget {
   url: string
   pid: number | null
@@ -72,7 +70,6 @@ async function runGenerators(row: LoadRow, target: LoadTarget, names: Names): Pr
 }
 
 export function publisherJob(row: LoadRow, url: string, names: Names): PublisherJob {
-  const isFill = row.phases === 'fill-then-drain'
   return {
     role: 'publisher',
     url,
@@ -82,7 +79,7 @@ export function publisherJob(row: LoadRow, url: string, names: Names): Publisher
     })),
     bodyBytes: row.bodyBytes,
     persistent: row.durable,
-    confirmWindow: isFill && row.confirmWindow === 0 ? fillConfirmWindow : row.confirmWindow,
+    confirmWindow: row.confirmWindow,
     ratePerSecond: row.ratePerSecond,
     maxSeconds: 'seconds' in row.limit ? row.limit.seconds : Number.POSITIVE_INFINITY,
     maxMessages: 'messages' in row.limit ? row.limit.messages : Number.POSITIVE_INFINITY,

@@ -16,7 +16,7 @@ export interface LoadRow {
   queues: number
   /** own: publisher i feeds queue i. fanout: each message reaches every queue through a fanout exchange. */
   routing: 'own' | 'fanout'
-  /** At most this many unconfirmed messages per publisher; 0: no confirms. A fill uses confirms of its own accord. */
+  /** At most this many unconfirmed messages per publisher; 0: no confirms. */
   confirmWindow: number
   /** basic.qos prefetch count; 0: no limit. */
   prefetch: number
@@ -55,7 +55,13 @@ const load = {
 } as const
 
 const durable = { ...load, durable: true, confirmWindow: 1000, prefetch: 1000, ackEvery: 100 } as const
-const backlog = { ...load, phases: 'fill-then-drain', prefetch: 100, limit: { messages: 300_000 } } as const
+const backlog = {
+  ...load,
+  phases: 'fill-then-drain',
+  confirmWindow: 1000,
+  prefetch: 100,
+  limit: { messages: 300_000 },
+} as const
 
 export const rows: readonly Row[] = [
   { ...load, id: 'a-16B', title: '16 B, transient, auto-ack', bodyBytes: 16 },
@@ -76,10 +82,10 @@ export const rows: readonly Row[] = [
   {
     ...backlog,
     id: 'f',
-    title: '1 KiB, durable, fill 1 M, then drain',
+    title: '1 KiB, durable, fill 1 M without confirms, then drain',
     bodyBytes: 1024,
     durable: true,
-    confirmWindow: 1000,
+    confirmWindow: 0,
     prefetch: 1000,
     ackEvery: 100,
     limit: { messages: 1_000_000 },

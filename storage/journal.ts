@@ -258,6 +258,18 @@ export class Journal {
     if (readsAhead) this.readAhead(segment.number)
   }
 
+  /** Brings one ticket's segment back and resolves with it in memory; rejects when it cannot be read. For the start. */
+  async loadNow(ticket: Ticket): Promise<void> {
+    const segment = this.store.segmentOf(ticket)
+    if (segment === undefined || segment.slab !== null) return
+    segment.loading = true
+    try {
+      await loadSegment(this.backend, this.store, segment)
+    } finally {
+      segment.loading = false
+    }
+  }
+
   private loadOne(segment: Segment): void {
     if (segment.loading || segment.slab !== null) return
     segment.loading = true

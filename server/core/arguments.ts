@@ -8,6 +8,7 @@ import {
   fieldValueText,
   ReplyCode,
 } from '../../protocol'
+import { parseAge } from './age'
 import type { Arguments } from './core-api'
 
 /** The queue arguments that mean something; all others are accepted, kept and not compared, as in RabbitMQ. */
@@ -27,6 +28,8 @@ export const QUEUE_ARGUMENTS: readonly string[] = [
   'x-single-active-consumer',
   'x-queue-type',
   'x-max-age',
+  'x-stream-max-segment-size-bytes',
+  'x-stream-filter-size-bytes',
   'x-delivery-limit',
 ]
 
@@ -123,10 +126,9 @@ export function checkArgumentsEquivalence(
   compared: readonly string[] = QUEUE_ARGUMENTS,
 ): void {
   for (const name of compared) {
-    const [asked, there] = [argument(received, name), argument(current, name)]
+    const [asked, there] = [comparable(received, name), comparable(current, name)]
     if (asked === undefined && there === undefined) continue
     if (asked !== undefined && there !== undefined && fieldEquals(asked, there)) continue
-    if (name === 'x-queue-type' && isClassicDefault(asked, there)) continue
     if (asked !== undefined && there !== undefined) {
       throw inequivalent(name, subject, `received '${fieldValueText(asked)}' but current is '${fieldValueText(there)}'`)
     }
@@ -140,9 +142,12 @@ export function argument(table: Arguments, name: string): FieldValue | undefined
   return Object.hasOwn(table, name) ? table[name] : undefined
 }
 
-/** No queue type and type classic are the same. */
-function isClassicDefault(asked: FieldValue | undefined, there: FieldValue | undefined): boolean {
-  return (asked ?? 'classic') === 'classic' && (there ?? 'classic') === 'classic'
+/** Ages are compared in ms, and shown so; a queue without a type is a classic one. */
+function comparable(table: Arguments, name: string): FieldValue | undefined {
+  const value = argument(table, name)
+  if (name === 'x-queue-type') return value ?? 'classic'
+  if (name !== 'x-max-age' || typeof value !== 'string') return value
+  return String(parseAge(value) ?? value)
 }
 
 function described(value: FieldValue | undefined): string {

@@ -1,10 +1,10 @@
 // A binding: messages of `source` that match go to `destination`. Bindings are equal when source, destination, routing key
 // and arguments are.
+import type { AnyQueue } from './any-queue'
 import type { Arguments, BindingView } from './core-api'
 import type { Exchange } from './exchange'
-import type { Queue } from './queue'
 
-export type Destination = Queue | Exchange
+export type Destination = AnyQueue | Exchange
 
 export class Binding implements BindingView {
   readonly arguments: Arguments

@@ -2,9 +2,9 @@
 // to the queue (settle, cancel): channels never hold a queue. Delivery itself is the sink's, which server/net implements.
 import { fieldValueText } from '../../protocol/field-table'
 import type { ByteRange } from '../../storage/message-store'
+import type { AnyQueue } from './any-queue'
 import { argument } from './arguments'
 import type { Arguments, ConsumerView, Ticket } from './core-api'
-import type { Queue } from './queue'
 
 /** The channel behind a consumer. All calls happen within a turn. */
 export interface ConsumerSink {
@@ -57,7 +57,7 @@ export class Consumer implements ConsumerView {
   isParked = false
 
   constructor(
-    readonly queue: Queue,
+    readonly queue: AnyQueue,
     readonly sink: ConsumerSink,
     spec: ConsumerSpec,
   ) {

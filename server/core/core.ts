@@ -10,13 +10,14 @@ import { type OnRecovered, recover } from '../../storage/recovery'
 import { RecoveryProgress } from '../../storage/recovery-progress'
 import { SEGMENT_TICKETS } from '../../storage/segment'
 import { SpillFile } from '../../storage/spill-file'
+import type { AnyQueue } from './any-queue'
 import type { Clock } from './clock'
 import type { Ticket } from './core-api'
 import { newChurnCounters, newMessageCounters } from './counters'
 import type { Shelved } from './gate'
 import type { ApplyTo } from './policies'
-import type { Queue } from './queue'
 import { SHELF_PREFIX } from './shelf'
+import { Stream } from './stream'
 import { DEFAULT_HASHING, hashPassword, Users } from './users'
 import { type Dispatchable, PREDECLARED, type Surroundings, Vhost } from './vhost'
 
@@ -135,6 +136,7 @@ export class Core implements Surroundings {
     try {
       await this.recover(opened)
       await this.backend.begin()
+      await this.findStreamOffsets()
       this.journal.trim()
       await this.journal.whenDurable()
       if (this.diskFreeLimit > 0) this.watchDisk()
@@ -148,7 +150,7 @@ export class Core implements Surroundings {
     this.queueIds = opened.nextQueueId
     if (opened.definitions.vhost.length === 0) this.createDefaults()
     else this.restore(opened.definitions)
-    const queues = new Map<number, Queue>()
+    const queues = new Map<number, AnyQueue>()
     const shelves = new Map<number, Shelved>()
     for (const vhost of this.vhosts.values()) {
       for (const queue of vhost.queues.values()) queues.set(queue.id, queue)
@@ -173,6 +175,16 @@ export class Core implements Surroundings {
     }
     for (const shelf of shelves.values()) shelf.finishRecovery()
     if (recovered.messages > 0) log(`Recovered ${recovered.messages} messages in ${progress.seconds.toFixed(1)} s`)
+  }
+
+  private async findStreamOffsets(): Promise<void> {
+    for (const vhost of this.vhosts.values()) {
+      for (const queue of vhost.queues.values()) {
+        if (!(queue instanceof Stream)) continue
+        await queue.findOffset()
+        this.watchMemory()
+      }
+    }
   }
 
   /** Every connection must be closed by now. Rejects when the log could not take the rest. */
@@ -369,6 +381,17 @@ export class Core implements Surroundings {
     this.loadMore()
   }
 
+  awaitCommit(queue: Dispatchable): void {
+    this.waitingForCommit.add(queue)
+  }
+  private waitingForCommit = new Set<Dispatchable>()
+
+  private wakeCommitted(): void {
+    const waiting = this.waitingForCommit
+    this.waitingForCommit = new Set()
+    this.wake(waiting)
+  }
+
   /** Loads the segments that queues wait for: by turns the lowest, so that queues whose messages lie side by side go through
    *  them together and each segment is read once, and the one that was asked for first, so that nobody starves. */
   private loadMore(): void {
@@ -430,6 +453,7 @@ export class Core implements Surroundings {
       this.options.log('Writing to the log works again: publishers go on')
       this.updateBlocked()
     }
+    if (this.waitingForCommit.size > 0) this.wakeCommitted()
     this.events.onCommitted(batch)
   }
 

@@ -3,6 +3,7 @@
 // durable before the reply is known by Journal.gathering (see Core.definitionsPending).
 import { randomBytes } from 'node:crypto'
 import { ChannelError, ConnectionError, ReplyCode, tableToJson } from '../../protocol'
+import type { AnyQueue } from './any-queue'
 import {
   alternateExchangeOf,
   checkAlternateExchange,
@@ -20,6 +21,8 @@ import type { Exchange, ExchangeSpec } from './exchange'
 import { exchangeType } from './exchange-types'
 import type { Queue } from './queue'
 import type { Session } from './session'
+import { Stream } from './stream'
+import { checkStreamConsumer, checkStreamRequest, isStream, notImplemented } from './stream-arguments'
 import type { Vhost } from './vhost'
 
 export interface QueueRequest {
@@ -95,13 +98,15 @@ export class Declarations {
   // -- queues ---------------------------------------------------------------------------------------------------------
 
   /** The empty name asks for one made by the server. */
-  declareQueue(name: string, request: QueueRequest): { queue: Queue; created: boolean } {
+  declareQueue(name: string, request: QueueRequest): { queue: AnyQueue; created: boolean } {
     const actual = name === '' ? `amq.gen-${randomBytes(16).toString('base64url')}` : name
     this.session.authorize('configure', 'queue', actual)
     this.vhost.surroundings.churn.queuesDeclared++
     // Even its owner declares a server-made name again only passively, as in RabbitMQ.
     if (name !== '') refuseReservedName('queue', name)
-    checkQueueArguments(request.arguments, this.named('queue', actual))
+    const subject = this.named('queue', actual)
+    checkQueueArguments(request.arguments, subject)
+    if (isStream(request.arguments) && !this.vhost.queues.has(actual)) checkStreamRequest(name, request, subject)
     const existing = this.vhost.queues.get(actual)
     if (existing !== undefined) {
       this.checkSameQueue(existing, request)
@@ -114,7 +119,7 @@ export class Declarations {
     return { queue: this.vhost.addQueue(actual, spec), created: true }
   }
 
-  passiveQueue(name: string): Queue {
+  passiveQueue(name: string): AnyQueue {
     this.session.authorize('configure', 'queue', name)
     const queue = this.queue(name)
     this.refuseLocked(queue)
@@ -140,10 +145,13 @@ export class Declarations {
     this.session.authorize('read', 'queue', name)
     const queue = this.queue(name)
     this.refuseLocked(queue)
+    if (queue instanceof Stream) {
+      throw notImplemented(`queue.purge not supported by stream queues ${this.named('queue', name)}`)
+    }
     return queue.purge()
   }
 
-  private checkSameQueue(existing: Queue, request: QueueRequest): void {
+  private checkSameQueue(existing: AnyQueue, request: QueueRequest): void {
     const owner = request.exclusive ? this.session : null
     if (existing.owner !== owner) throw this.locked(existing.name)
     const subject = this.named('queue', existing.name)
@@ -207,6 +215,7 @@ export class Declarations {
   consume(queueName: string, sink: ConsumerSink, spec: ConsumerSpec): Consumer {
     const queue = this.readableQueue(queueName)
     checkConsumerArguments(spec.arguments, this.named('queue', queueName))
+    if (queue instanceof Stream) checkStreamConsumer(spec, sink, this.named('queue', queueName))
     const wantsAlone = spec.exclusive && (queue.isSingleActive || queue.consumers.length > 0)
     if (queue.hasExclusiveConsumer || wantsAlone) {
       throw new ChannelError(ReplyCode.ACCESS_REFUSED, `${this.named('queue', queueName)} in exclusive use`)
@@ -216,8 +225,14 @@ export class Declarations {
     return consumer
   }
 
-  /** For consume and get. */
-  readableQueue(name: string): Queue {
+  /** For get. */
+  takableQueue(name: string): Queue {
+    const queue = this.readableQueue(name)
+    if (!(queue instanceof Stream)) return queue
+    throw notImplemented(`basic.get not supported by stream queues ${this.named('queue', name)}`)
+  }
+
+  private readableQueue(name: string): AnyQueue {
     this.session.authorize('read', 'queue', name)
     const queue = this.queue(name)
     this.refuseLocked(queue)
@@ -226,15 +241,15 @@ export class Declarations {
 
   // -- finding --------------------------------------------------------------------------------------------------------
 
-  private queue(name: string): Queue {
+  private queue(name: string): AnyQueue {
     const queue = this.vhost.queues.get(name)
     if (queue === undefined) throw new ChannelError(ReplyCode.NOT_FOUND, `no ${this.named('queue', name)}`)
     return queue
   }
 
-  private unlockedQueue(name: string): Queue
-  private unlockedQueue(name: string, mayBeGone: true): Queue | undefined
-  private unlockedQueue(name: string, mayBeGone = false): Queue | undefined {
+  private unlockedQueue(name: string): AnyQueue
+  private unlockedQueue(name: string, mayBeGone: true): AnyQueue | undefined
+  private unlockedQueue(name: string, mayBeGone = false): AnyQueue | undefined {
     if (mayBeGone && !this.vhost.queues.has(name)) return undefined
     const queue = this.queue(name)
     this.refuseLocked(queue)
@@ -258,7 +273,7 @@ export class Declarations {
     throw new ChannelError(ReplyCode.ACCESS_REFUSED, 'operation not permitted on the default exchange')
   }
 
-  private refuseLocked(queue: Queue): void {
+  private refuseLocked(queue: AnyQueue): void {
     if (queue.owner !== null && queue.owner !== this.session) throw this.locked(queue.name)
   }
 

@@ -11,6 +11,7 @@ import { storedBodyLength } from '../../storage/segment'
 import { ManualClock } from './clock'
 import { Core } from './core'
 import { Declarations } from './declarations'
+import type { Queue } from './queue'
 import { Session } from './session'
 import { Random } from './simulation/random'
 import type { User } from './users'
@@ -81,7 +82,7 @@ class Run {
   }
 
   private take(): boolean {
-    const queue = this.vhost.queues.get('q')
+    const queue = this.vhost.queues.get('q') as Queue | undefined
     const taken = queue?.take(true, this.range)
     if (queue === undefined || taken === undefined || typeof taken === 'string') return false
     const { buf, end } = this.range

@@ -4,7 +4,6 @@
 import { type FieldTable, Typed } from '../../protocol/field-table'
 import { decodeProperties, encodeProperties, type Properties } from '../../protocol/properties'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
-import type { Queue } from './queue'
 import { PROPERTIES_AT } from './routed-message'
 import { asIncoming } from './shelf'
 
@@ -44,7 +43,7 @@ export class Firehose {
     private readonly publish: (copy: IncomingMessage) => void,
   ) {}
 
-  onPublish(peer: Peer, m: IncomingMessage, furtherKeys: readonly string[], queues: readonly Queue[]): void {
+  onPublish(peer: Peer, m: IncomingMessage, furtherKeys: readonly string[], queues: readonly { name: string }[]): void {
     const names = namesOf(m)
     if (names.exchange === TRACE_EXCHANGE) return
     const headers = this.headersOf(peer, m, names, furtherKeys)

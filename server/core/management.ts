@@ -238,7 +238,7 @@ export class CoreManagement implements Management {
     bytesMax: number,
     settle: 'ack' | 'requeue' | 'reject',
   ): Promise<FetchedMessage[]> {
-    const queue = this.as(user, vhost).declarations.readableQueue(queueName)
+    const queue = this.as(user, vhost).declarations.takableQueue(queueName)
     const messages: FetchedMessage[] = []
     const held: Taken[] = []
     let bytes = 0

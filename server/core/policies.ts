@@ -3,6 +3,7 @@
 
 import { ReplyCode } from '../../protocol/constants'
 import { ChannelError } from '../../protocol/errors'
+import { parseAge } from './age'
 
 export type PolicyKind = 'policy' | 'operator_policy'
 
@@ -55,7 +56,7 @@ const KEYS: Record<string, Check> = {
   'delayed-retry-type': oneOf('all', 'failed', 'returned', 'disabled'),
   'delayed-retry-min': isCount,
   'delayed-retry-max': isCount,
-  'max-age': isText,
+  'max-age': (value) => typeof value === 'string' && parseAge(value) !== null,
   'federation-upstream': isText,
   'federation-upstream-set': isText,
   'ha-mode': isAnything,

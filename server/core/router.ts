@@ -4,6 +4,7 @@
 import { ReplyCode } from '../../protocol/constants'
 import { ChannelError } from '../../protocol/errors'
 import type { IncomingMessage } from '../../storage/message-store'
+import type { AnyQueue } from './any-queue'
 import type { Binding } from './binding'
 import { Copies } from './copies'
 import type { Requester, Requesters } from './direct-reply'
@@ -11,12 +12,25 @@ import type { Exchange } from './exchange'
 import type { Gate } from './gate'
 import type { Queue } from './queue'
 import { RoutedMessage } from './routed-message'
+import { Stream } from './stream'
 
 const CACHE_SLOTS = 4096
 /** All remembered routes together: a fanout to many thousands of queues must not be kept once for each routing key. */
 const REMEMBERED_QUEUES_MAX = 500_000
 
 const NONE: readonly string[] = []
+const NOTHING = Buffer.alloc(0)
+const NO_MESSAGE = new RoutedMessage([], {
+  namesBuf: NOTHING,
+  namesStart: 0,
+  namesEnd: 0,
+  headerBuf: NOTHING,
+  headerStart: 0,
+  headerEnd: 0,
+  bodyBuf: NOTHING,
+  bodyStart: 0,
+  bodyEnd: 0,
+})
 
 export interface Route {
   exchange: Exchange
@@ -30,7 +44,9 @@ export interface Route {
 }
 
 export interface Gated {
-  gates: readonly (Gate | Requester)[]
+  gates: readonly (Gate | Requester | Stream)[]
+  /** The last of the gates: streams, which take the message as queues do. */
+  streams: readonly Stream[]
   message: RoutedMessage
   /** One of them has taken it, so it is not unroutable. */
   isTaken: boolean
@@ -51,7 +67,7 @@ export class Router {
   constructor(
     private readonly vhostName: string,
     private readonly exchanges: ReadonlyMap<string, Exchange>,
-    private readonly queues: ReadonlyMap<string, Queue>,
+    private readonly queues: ReadonlyMap<string, AnyQueue>,
     private readonly requesters: Requesters,
   ) {}
 
@@ -117,15 +133,15 @@ export class Router {
     if (from.name === '') for (const key of keys) this.matchDefault(key, walk)
     else walk.visit(from)
     const queues = [...walk.queues]
-    const { gates, isTaken, isRepeatable } = walk
-    const gated = gates.length === 0 ? null : { gates, message, isTaken }
+    const { isRepeatable } = walk
+    const gated = walk.gated()
     const furtherKeys = keys.length === 1 ? NONE : keys.slice(1)
     return { route: { exchange: from, queues, logIds: logIdsOf(queues), furtherKeys, gated }, isRepeatable }
   }
 
   private matchDefault(key: string, walk: Walk): void {
     const queue = this.queues.get(key)
-    if (queue !== undefined) walk.queues.add(queue)
+    if (queue !== undefined) walk.addQueue(queue)
     else if (this.requesters.isOwnName(key)) walk.addRequester(this.requesters.reachable(key))
   }
 
@@ -141,7 +157,7 @@ export class Router {
   }
 
   private remember(slot: number, route: CachedRoute): void {
-    this.rememberedQueues += route.queues.length - (this.cache[slot]?.queues.length ?? 0)
+    this.rememberedQueues += sizeOf(route) - sizeOf(this.cache[slot])
     this.cache[slot] = route
     if (this.rememberedQueues <= REMEMBERED_QUEUES_MAX) return
     this.cache.fill(null)
@@ -152,9 +168,10 @@ export class Router {
 /** One walk over exchanges and their bindings: each queue and each exchange once, whatever the cycles. */
 class Walk {
   readonly queues = new Set<Queue>()
-  readonly gates: (Gate | Requester)[] = []
   isRepeatable = true
-  isTaken = false
+  private readonly streams = new Set<Stream>()
+  private readonly gates: (Gate | Requester)[] = []
+  private isTaken = false
   private readonly visited = new Set<Exchange>()
   private readonly open: Exchange[] = []
   private hasMatched = false
@@ -198,9 +215,22 @@ class Walk {
     this.isTaken = true
   }
 
+  addQueue(queue: AnyQueue): void {
+    if (queue instanceof Stream) this.streams.add(queue)
+    else this.queues.add(queue)
+  }
+
+  gated(): Gated | null {
+    if (this.streams.size === 0 && this.gates.length === 0) return null
+    const streams = [...this.streams]
+    // A route to streams may be remembered: they look at no other message than the one they are given.
+    const message = this.gates.length === 0 ? NO_MESSAGE : this.message
+    return { gates: [...this.gates, ...streams], streams, message, isTaken: this.isTaken || streams.length > 0 }
+  }
+
   private readonly follow = ({ to }: Binding): void => {
     this.hasMatched = true
-    if (to.kind === 'queue') this.queues.add(to)
+    if (to.kind === 'queue') this.addQueue(to)
     else this.enter(to)
   }
 
@@ -209,6 +239,10 @@ class Walk {
     this.visited.add(exchange)
     this.open.push(exchange)
   }
+}
+
+function sizeOf(route: Route | null): number {
+  return route === null ? 0 : route.queues.length + (route.gated?.streams.length ?? 0)
 }
 
 function routingKeyOf({ namesBuf, namesStart, namesEnd }: IncomingMessage): string {

@@ -1,10 +1,10 @@
 // A connection as the queue machine sees it: who it is, what it may do, and the exclusive queues that end with it.
 import { ChannelError, ReplyCode } from '../../protocol'
-import type { Queue } from './queue'
+import type { AnyQueue } from './any-queue'
 import type { Right, User } from './users'
 
 export class Session {
-  readonly exclusiveQueues = new Set<Queue>()
+  readonly exclusiveQueues = new Set<AnyQueue>()
   /** The name last found writable; a publisher stays with one exchange. */
   private writable: string | null = null
 

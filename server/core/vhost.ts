@@ -6,6 +6,7 @@ import { tableToJson } from '../../protocol/field-table'
 import { deliveryModeOf } from '../../protocol/properties'
 import type { Journal } from '../../storage/journal'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
+import type { AnyQueue } from './any-queue'
 import { Binding, bindingKey, type Destination } from './binding'
 import type { Clock } from './clock'
 import type { BindingView, ChurnCounters, MessageCounters, Ticket, VhostView } from './core-api'
@@ -19,6 +20,8 @@ import { checkPolicy, Policies, type Policy, type PolicyKind } from './policies'
 import { Queue, type QueueSpec } from './queue'
 import { type Gated, type Route, Router } from './router'
 import type { Session } from './session'
+import { Stream } from './stream'
+import { isStream } from './stream-arguments'
 
 /** What a queue needs of its surroundings. */
 export interface VhostContext {
@@ -29,6 +32,8 @@ export interface VhostContext {
   addDirty(queue: Dispatchable): void
   /** Brings the ticket's bytes back; dispatches the queue again when they are there. */
   awaitLoad(queue: Dispatchable, ticket: Ticket): void
+  /** Dispatches the queue when the next batch is on disk. */
+  awaitCommit(queue: Dispatchable): void
 }
 
 /** A queue, or what holds messages for an exchange: its turn comes at the end of each turn in which it is dirty. */
@@ -49,6 +54,7 @@ export interface Surroundings {
   readonly churn: ChurnCounters
   addDirty(queue: Dispatchable): void
   awaitLoad(queue: Dispatchable, ticket: Ticket): void
+  awaitCommit(queue: Dispatchable): void
   nextQueueId(): number
 }
 
@@ -76,7 +82,7 @@ export const PREDECLARED: readonly [name: string, type: string, isInternal?: boo
 
 export class Vhost implements VhostView, GateSurroundings {
   readonly exchanges = new Map<string, Exchange>()
-  readonly queues = new Map<string, Queue>()
+  readonly queues = new Map<string, AnyQueue>()
   readonly counters = newMessageCounters()
   readonly requesters = new Requesters()
   readonly router: Router
@@ -134,7 +140,7 @@ export class Vhost implements VhostView, GateSurroundings {
     const isTaken = queues.length > 0 || gated.isTaken
     let isLogged = false
     for (const gate of gated.gates) if (gate.onPublish(m, gated.message, isTaken)) isLogged = true
-    exchange.publishOut += queues.length
+    exchange.publishOut += queues.length + gated.streams.length
     if (queues.length > 0 && this.store(m, queues, logIds)) isLogged = true
     if (!isTaken) return isLogged ? UNROUTABLE_LOGGED : UNROUTABLE
     return isLogged ? LOGGED : ROUTED
@@ -142,11 +148,10 @@ export class Vhost implements VhostView, GateSurroundings {
 
   /** Routes what an exchange had kept on to a queue, or through another exchange. */
   deliver(m: IncomingMessage, to: Destination): void {
-    if (to.kind === 'queue') {
+    if (to instanceof Stream) to.onPublish(m)
+    else if (to.kind === 'queue') {
       this.store(m, [to], to.logId === 0 ? [] : [to.logId])
-      return
-    }
-    this.storeRouted(this.router.routeFrom(to, m), m)
+    } else this.storeRouted(this.router.routeFrom(to, m), m)
   }
 
   /** Routes what the exchange had kept, as if it had just come. */
@@ -154,7 +159,7 @@ export class Vhost implements VhostView, GateSurroundings {
     const from = this.exchanges.get(exchange)
     if (from === undefined) return
     const route = this.router.routeReleased(from, m, furtherKeys)
-    from.publishOut += route.queues.length
+    from.publishOut += route.queues.length + (route.gated?.streams.length ?? 0)
     this.storeRouted(route, m)
   }
 
@@ -181,13 +186,14 @@ export class Vhost implements VhostView, GateSurroundings {
 
   private trace(firehose: Firehose, session: Session | null, channelNumber: number, m: IncomingMessage, route: Route) {
     const peer = { connectionName: session?.connectionName ?? '', user: session?.user.name ?? '', channelNumber }
-    firehose.onPublish(peer, m, route.furtherKeys, route.queues)
+    firehose.onPublish(peer, m, route.furtherKeys, [...route.queues, ...(route.gated?.streams ?? [])])
   }
 
   private storeTrace(copy: IncomingMessage): void {
     const from = this.exchanges.get(TRACE_EXCHANGE) as Exchange
     if (from.bindings.size === 0) return
-    const { queues, logIds } = this.router.routeFrom(from, copy)
+    const { queues, logIds, gated } = this.router.routeFrom(from, copy)
+    for (const stream of gated?.streams ?? []) stream.onPublish(copy)
     if (queues.length > 0) this.store(copy, queues, logIds)
   }
 
@@ -219,6 +225,9 @@ export class Vhost implements VhostView, GateSurroundings {
   }
   awaitLoad(queue: Dispatchable, ticket: Ticket): void {
     this.surroundings.awaitLoad(queue, ticket)
+  }
+  awaitCommit(queue: Dispatchable): void {
+    this.surroundings.awaitCommit(queue)
   }
   nextQueueId(): number {
     return this.surroundings.nextQueueId()
@@ -281,15 +290,16 @@ export class Vhost implements VhostView, GateSurroundings {
   // -- queues ---------------------------------------------------------------------------------------------------------
 
   /** `id` is given for a queue that comes back from the log. */
-  addQueue(name: string, spec: QueueSpec & { id?: number }): Queue {
-    const queue = new Queue(spec.id ?? this.surroundings.nextQueueId(), name, spec, this)
+  addQueue(name: string, spec: QueueSpec & { id?: number }): AnyQueue {
+    const id = spec.id ?? this.surroundings.nextQueueId()
+    const queue = isStream(spec.arguments) ? new Stream(id, name, spec, this) : new Queue(id, name, spec, this)
     queue.policy = this.policies.effective('queue', name, queue.type)
     this.queues.set(name, queue)
     queue.owner?.exclusiveQueues.add(queue)
     this.router.forget()
     this.surroundings.churn.queuesCreated++
     if (queue.logId !== 0) {
-      const { id, durable, autoDelete } = queue
+      const { durable, autoDelete } = queue
       const record = { id, vhost: this.name, name, durable, autoDelete, arguments: spec.argumentsJson }
       this.journal.define({ op: 'put', kind: 'queue', record })
     }
@@ -297,7 +307,7 @@ export class Vhost implements VhostView, GateSurroundings {
   }
 
   /** Cancels its consumers, settles what is ready and removes its bindings. Returns the number of ready messages. */
-  removeQueue(queue: Queue): number {
+  removeQueue(queue: AnyQueue): number {
     if (queue.isDeleted) return 0
     queue.isDeleted = true
     this.queues.delete(queue.name)
@@ -315,7 +325,7 @@ export class Vhost implements VhostView, GateSurroundings {
   }
 
   /** A consumer has left: an auto-delete queue goes with its last one. */
-  onConsumerLeft(queue: Queue): void {
+  onConsumerLeft(queue: AnyQueue): void {
     if (queue.autoDelete && queue.consumers.length === 0) this.removeQueue(queue)
   }
 

@@ -395,7 +395,7 @@ export class Channel implements ChannelView, ConsumerSink {
   }
 
   private onGet(queueName: string, noAck: boolean): void {
-    const queue = this.declarations.readableQueue(queueName)
+    const queue = this.declarations.takableQueue(queueName)
     const { hub, vhost, out } = this.connection
     const range = hub.range
     const taken = queue.take(noAck, range)

@@ -22,6 +22,12 @@ export class RestartingBroker {
     await this.channel.call('confirm.select')
   }
 
+  /** A further channel, without confirms. */
+  async openChannel(): Promise<RawChannel> {
+    return await this.connection.openChannel(++this.channels)
+  }
+  private channels = 1
+
   /** A clean stop and a start. */
   async restart(): Promise<void> {
     await this.connection.close()

@@ -77,7 +77,7 @@ export class Life implements TurnEvents {
   }
 
   queue(id: number): Queue | undefined {
-    for (const queue of this.vhost.queues.values()) if (queue.id === id) return queue
+    for (const queue of this.vhost.queues.values()) if (queue.id === id) return queue as Queue
     return undefined
   }
 
@@ -125,7 +125,7 @@ export class Life implements TurnEvents {
   static async look(disk: SimulatedDisk): Promise<Found[]> {
     const life = await Life.start(disk, 4096, () => {})
     const found: Found[] = []
-    for (const queue of life.vhost.queues.values()) {
+    for (const queue of life.vhost.queues.values() as Iterable<Queue>) {
       const isBound = [...queue.incoming].some((binding) => binding.source === 'amq.fanout')
       found.push({ id: queue.id, name: queue.name, isBound, messages: await life.takeAll(queue) })
     }
