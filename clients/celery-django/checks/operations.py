@@ -23,6 +23,7 @@ from catalog.chores import read_notes
 from shop.celery import app
 
 from . import processes
+from .fleet import Fleet
 from .report import Skipped, equal, wait_until
 
 TASK_COUNT = 10_000
@@ -62,47 +63,7 @@ def run_checks(check, operations):
     check('queues of the operators are empty', operations.remove_queues)
 
 
-class Operations:
-    def __init__(self, broker, work_dir):
-        self.broker = broker
-        self.work_dir = work_dir
-        self.workers = []
-        self.queues = []
-        self.main = None
-
-    # --- helpers ---
-    def queue(self, name):
-        name = f'{settings.QUEUE}.{name}'
-        if name not in self.queues:
-            self.queues.append(name)
-        return name
-
-    def start(self, name, queue, *options, environment=None):
-        full_name = f'{name}-{settings.QUEUE}@localhost'
-        process = processes.worker(full_name, self.work_dir, queue, *options, environment=environment)
-        process.name = full_name
-        self.workers.append(process)
-        process.start()
-        wait_until(lambda: ping(process), f'{name} answers')
-        return process
-
-    def main_worker(self):
-        """The one that most checks share: two processes, two messages in hand for each."""
-        if self.main is None or not self.main.is_running():
-            self.main = self.start('main', self.queue('ops'), '--concurrency', '2', '--prefetch-multiplier', '2')
-        return self.main
-
-    def finish(self, worker):
-        """Celery 5.2 that is told to stop in the very moment when a task ends may not acknowledge it any more."""
-        wait_until(lambda: not self.inspect('active', worker), 'nothing is at work')
-        equal(worker.stop(), 0, 'exit code')
-
-    def send(self, task, *args, queue='ops', **options):
-        return task.apply_async(args, queue=self.queue(queue), **options)
-
-    def inspect(self, what, process):
-        return getattr(app.control.inspect([process.name], timeout=2), what)()[process.name]
-
+class Operations(Fleet):
     # --- tasks ---
     def answer_directly(self):
         self.main_worker()
@@ -147,10 +108,6 @@ class Operations:
         assert held <= 4, f'{held} messages in hand'
         assert self.depth('ops') >= 4, f'{self.depth("ops")} messages wait in the queue'
         wait_until(lambda: len(read_notes('prefetch')) == 12, 'all have run')
-
-    def depth(self, queue):
-        with app.connection_for_read() as connection:
-            return connection.default_channel.queue_declare(self.queue(queue), passive=True).message_count
 
     def terminate(self):
         worker = self.main_worker()
@@ -254,9 +211,6 @@ class Operations:
         self.finish(worker)
         return 'from 1 process to at least 3 and back'
 
-    def processes_of(self, worker):
-        return len(self.inspect('stats', worker)['pool']['processes'])
-
     def fail_over(self):
         nobody = f'amqp://guest:guest@127.0.0.1:{processes.free_ports(1)[0]}//'
         environment = {'SHOP_BROKER_URL': f'{nobody};{self.broker.url}'}
@@ -292,7 +246,8 @@ class Operations:
         """From a process with the settings for quorum queues; the one we are in has others."""
         program = f'import django; django.setup(); import shop.celery; from catalog.chores import note; {code}'
         environment = {**os.environ, **QUORUM}
-        subprocess.run([sys.executable, '-c', program], check=True, cwd=processes.PROJECT_DIR, env=environment, timeout=20)
+        argv = [sys.executable, '-c', program]
+        subprocess.run(argv, check=True, cwd=processes.PROJECT_DIR, env=environment, timeout=20)
 
     def delay_in_broker(self):
         """Celery 5.5 and later hold a countdown for quorum queues in the broker: queues with a TTL of 1, 2, 4, 8… s."""
@@ -309,7 +264,8 @@ class Operations:
     # --- the long one ---
     def survive_restarts(self):
         queue = self.queue('many')
-        workers = [self.start(name, queue, '--concurrency', '1', '--prefetch-multiplier', '20') for name in ('one', 'two')]
+        options = ('--concurrency', '1', '--prefetch-multiplier', '20')
+        workers = [self.start(name, queue, *options) for name in ('one', 'two')]
         begun = time.monotonic()
         with app.producer_or_acquire() as producer:
             for number in range(TASK_COUNT):
@@ -323,7 +279,7 @@ class Operations:
         return self.count_repeats(time.monotonic() - begun)
 
     def count_repeats(self, seconds):
-        """What ran twice was told so, but for what the sender itself sent twice because a confirm was lost: see README."""
+        """What ran twice was told so, but for what the sender sent twice because a confirm was lost: see README."""
         runs = read_notes('many')
         counts = Counter(line[0] for line in runs)
         marked = {line[0] for line in runs if line[1] == 'True'}
@@ -333,23 +289,3 @@ class Operations:
         assert len(unmarked) <= restarts, f'{len(unmarked)} tasks ran twice and no run says redelivered'
         repeats = len(runs) - len(counts)
         return f'{repeats} repeats, {len(marked)} tasks marked redelivered, {TASK_COUNT / seconds:.0f} tasks/s'
-
-    def remove_queues(self):
-        for process in self.workers:
-            process.kill()
-        with app.connection_for_write() as connection:
-            for name in self.queues:
-                channel = connection.channel()
-                left = channel.queue_delete(name)
-                equal(left, 0, f'messages in {name}')
-                channel.exchange_delete(name)
-
-
-def ping(process):
-    if not process.is_running():
-        raise AssertionError('the worker has ended')
-    try:
-        answer = app.control.inspect([process.name], timeout=0.5).ping()
-    except app.connection_for_write().recoverable_connection_errors:
-        return False
-    return bool(answer)
