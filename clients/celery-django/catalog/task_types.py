@@ -29,10 +29,11 @@ class ReplyTask(RecordedTask):
 
     @cached_property
     def backend(self):
-        return RPCBackend(app=self.app)
+        ours = self.app.backend
+        return ours if isinstance(ours, RPCBackend) else RPCBackend(app=self.app)
 
     def apply_async(self, args=None, kwargs=None, **options):
         # Celery prepares the reply queue of the app's own result backend only; ours must exist before the answer.
-        with self.app.producer_or_acquire() as producer:
+        with self.app.producer_or_acquire(options.pop('producer', None)) as producer:
             self.backend.on_task_call(producer, options.get('task_id'))
             return super().apply_async(args, kwargs, producer=producer, **options)

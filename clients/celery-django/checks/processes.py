@@ -24,7 +24,8 @@ class BrokerError(Exception):
 class Process:
     """A child in a process group of its own, its output appended to a log file."""
 
-    def __init__(self, argv, log):
+    def __init__(self, argv, log, environment=None):
+        self.environment = environment or {}
         self.argv = [str(part) for part in argv]
         self.log = log
         self.child = None
@@ -33,7 +34,13 @@ class Process:
         self.kill()  # one that could not be stopped before
         with open(self.log, 'ab') as output:
             self.child = subprocess.Popen(
-                self.argv, cwd=PROJECT_DIR, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                self.argv,
+                cwd=PROJECT_DIR,
+                env={**environment_of_children(), **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     def is_running(self):
@@ -62,6 +69,12 @@ class Process:
             self.child = None
 
 
+def environment_of_children():
+    """Ours but for what the runner of all client folders tells us: a Leveret refuses settings that it does not know."""
+    ours = ('LEVERET_URL', 'LEVERET_ADMIN', 'LEVERET_RESTART')
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
 class LocalBroker:
     """A Leveret on free ports, in a data directory that outlives its crashes."""
 
@@ -72,6 +85,7 @@ class LocalBroker:
             raise BrokerError(f'{LEVERET} is missing: npm ci && npm run build')
         self.port, admin_port = free_ports(2)
         self.url = f'amqp://guest:guest@127.0.0.1:{self.port}//'
+        self.admin_url = f'http://127.0.0.1:{admin_port}'
         options = ['--data', data_dir, '--port', self.port, '--admin-port', admin_port]
         self.process = Process(['node', LEVERET, 'start', *options], log)
         self.start()
@@ -102,6 +116,8 @@ class LocalBroker:
 class RemoteBroker:
     """Somebody else's broker. It crashes and recovers by a command, where one is given."""
 
+    admin_url = None
+
     def __init__(self, url, restart_command):
         self.url = url
         self.restart_command = restart_command
@@ -112,7 +128,9 @@ class RemoteBroker:
         self.connect_within(5)
 
     def crash(self):
-        self.restarting = subprocess.Popen(self.restart_command, shell=True, stdin=subprocess.DEVNULL)
+        self.restarting = subprocess.Popen(
+            self.restart_command, shell=True, stdin=subprocess.DEVNULL, env=environment_of_children()
+        )
 
     def recover(self):
         try:
@@ -139,9 +157,10 @@ class RemoteBroker:
         pass
 
 
-def worker(name, work_dir):
-    options = ['--hostname', name, '--loglevel', 'INFO', '--pool', 'prefork']
-    return Process([sys.executable, '-m', 'celery', '-A', 'shop', 'worker', *options], work_dir / 'worker.log')
+def worker(name, work_dir, queues, *options, environment=None):
+    options = ['--hostname', name, '--loglevel', 'INFO', '--queues', queues, *options]
+    argv = [sys.executable, '-m', 'celery', '-A', 'shop', 'worker', *options]
+    return Process(argv, work_dir / 'worker.log', environment)
 
 
 def beat(work_dir):

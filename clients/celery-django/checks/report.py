@@ -10,6 +10,10 @@ class CheckTimeout(Exception):
     pass
 
 
+class Skipped(Exception):
+    """This check cannot be done here; says why."""
+
+
 class Report:
     def __init__(self, time_limit, logs):
         self.started = time.monotonic()
@@ -34,18 +38,21 @@ class Report:
                 detail = function()
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
+        except Skipped as reason:
+            print(f'skipped: {title}: {reason}', flush=True)
+            return False
         except Exception as error:
             self.failed += 1
             self.print_failure(title, error)
             return False
         self.passed += 1
-        print(f'ok    {title}{f": {detail}" if detail else ""} ({time.monotonic() - begun:.1f} s)', flush=True)
+        print(f'ok {title}{f": {detail}" if detail else ""} ({time.monotonic() - begun:.1f} s)', flush=True)
         return True
 
     def print_failure(self, title, error):
         where = traceback.extract_tb(error.__traceback__)
         place = next((frame for frame in reversed(where) if 'checks/' in frame.filename), where[-1])
-        print(f'FAIL  {title}: {type(error).__name__}: {error} (line {place.lineno}: {place.line})', flush=True)
+        print(f'FAILED {title}: {type(error).__name__}: {error} (line {place.lineno}: {place.line})', flush=True)
         if self.failed == 1:
             self.print_logs()
 

@@ -54,7 +54,7 @@ def run_checks(report, shop):
         check('broker is killed and restarted in the middle', shop.crash_broker, limit=60)
         check('mail asked for while the broker was down is sent', shop.find_mail_of_the_outage, limit=30)
     else:
-        print('skip  broker is killed and restarted: needs --restart-command')
+        print('skipped: broker is killed and restarted: needs --restart-command')
     check('import finishes', shop.finish_import, limit=45)
     check('every row is there exactly once', shop.compare_rows)
     check('every chunk ran, repeats are known', shop.count_chunk_runs)
@@ -76,7 +76,7 @@ class Shop:
         self.broker = broker
         self.work_dir = work_dir
         self.name = f'{settings.QUEUE}@localhost'
-        self.worker = processes.worker(self.name, work_dir)
+        self.worker = processes.worker(self.name, work_dir, f'{settings.QUEUE},{settings.MAIL_QUEUE}', '--pool', 'prefork')
         self.beat = processes.beat(work_dir)
         self.web = Client()
         self.csv_text = make_csv()

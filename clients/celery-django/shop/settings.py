@@ -60,6 +60,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {'confirm_publish': True}
 CELERY_TASK_PUBLISH_RETRY_POLICY = {'max_retries': 60, 'interval_start': 0.1, 'interval_step': 0.1, 'interval_max': 0.5}
 CELERY_BROKER_HEARTBEAT = 10
 
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_RESULT_BACKEND = 'django-cache'
 CELERY_CACHE_BACKEND = 'results'
 CELERY_RESULT_EXPIRES = 24 * 60 * 60
@@ -78,11 +79,23 @@ _exchange = Exchange(QUEUE, type='direct')
 CELERY_TASK_QUEUES = (
     Queue(QUEUE, _exchange, routing_key='work'),
     Queue(MAIL_QUEUE, _exchange, routing_key='mail'),
+    # Of these only the worker that is told so (--queues) takes messages. 0 to 9, as Celery counts them.
+    Queue(f'{QUEUE}.urgent', Exchange(f'{QUEUE}.urgent'), routing_key='urgent', max_priority=9),
 )
 CELERY_TASK_DEFAULT_QUEUE = QUEUE
 CELERY_TASK_DEFAULT_EXCHANGE = QUEUE
 CELERY_TASK_DEFAULT_ROUTING_KEY = 'work'
 CELERY_TASK_ROUTES = {'catalog.tasks.send_*': {'queue': MAIL_QUEUE}}
+
+CELERY_IMPORTS = ['catalog.chores']  # beside the tasks.py of each app
+# Celery 5.5 and later: its default queue becomes a quorum queue, and what has a countdown waits in the broker. That
+# comes back through bindings by pattern, so the exchange must be of type topic.
+if os.environ.get('SHOP_QUEUE_TYPE') == 'quorum':
+    CELERY_TASK_QUEUES = None
+    CELERY_TASK_DEFAULT_QUEUE = CELERY_TASK_DEFAULT_EXCHANGE = CELERY_TASK_DEFAULT_ROUTING_KEY = f'{QUEUE}.quorum'
+    CELERY_TASK_DEFAULT_QUEUE_TYPE = 'quorum'
+    CELERY_TASK_DEFAULT_EXCHANGE_TYPE = 'topic'
+    CELERY_TASK_ROUTES = {}
 
 CELERY_BEAT_SCHEDULE = {
     'count-stock': {
