@@ -37,7 +37,8 @@ export class FrameParser {
   private isPaused = false
   private isResuming = false
 
-  /** `frameMax` is the largest whole frame in bytes, checked before anything of it is kept. May change between frames. */
+  /** `frameMax` in bytes, checked before anything of a frame is kept: of its payload, since some clients leave its 8 bytes of
+     *  head and end out of account, and RabbitMQ lets them. May change between frames. */
   constructor(
     private readonly sink: FrameSink,
     public frameMax: number,
@@ -113,7 +114,7 @@ export class FrameParser {
     const length = chunk.length
     while (length - at >= HEAD_BYTES) {
       const size = ((chunk[at + 3] << 24) | (chunk[at + 4] << 16) | (chunk[at + 5] << 8) | chunk[at + 6]) >>> 0
-      if (size > this.frameMax - FRAME_OVERHEAD) this.refuseSize(chunk[at], size)
+      if (size > this.frameMax) this.refuseSize(chunk[at], size)
       const end = at + HEAD_BYTES + size
       if (end >= length) {
         checkType(chunk[at])
@@ -179,7 +180,7 @@ export class FrameParser {
       this.carried += at
       if (this.carried < HEAD_BYTES) return at
       const size = this.head.readUInt32BE(3)
-      if (size > this.frameMax - FRAME_OVERHEAD) this.refuseSize(this.head[0], size)
+      if (size > this.frameMax) this.refuseSize(this.head[0], size)
       this.carry = Buffer.allocUnsafeSlow(HEAD_BYTES + size + 1)
       this.head.copy(this.carry)
     }

@@ -5,9 +5,10 @@ import { StorageError } from './log-backend'
 
 /** One thing that was written, message by message; what the reader says is brought into the same shape. */
 type Event =
-  | { kind: 'enqueue'; ticket: number; length: number; body: number; queues: number[] }
+  | { kind: 'enqueue'; ticket: number; length: number; body: number; queues: number[]; expiration?: number }
   | { kind: 'settle' | 'returned'; queue: number; ticket: number }
   | { kind: 'delivered'; queue: number; ticket: number }
+  | { kind: 'time'; ms: number }
 
 function written(events: readonly Event[]): Uint8Array {
   const writer = new RecordWriter()
@@ -15,9 +16,10 @@ function written(events: readonly Event[]): Uint8Array {
     if (e.kind === 'enqueue') {
       // Queue ids lie somewhere in a larger array.
       const ids = Int32Array.from([77, ...e.queues, 78])
-      writer.enqueue(e.ticket, e.length, e.body, ids, 1, 1 + e.queues.length)
+      writer.enqueue(e.ticket, e.length, e.body, ids, 1, 1 + e.queues.length, e.expiration)
     } else if (e.kind === 'settle') writer.settle(e.queue, e.ticket)
     else if (e.kind === 'returned') writer.returned(e.queue, e.ticket, 1)
+    else if (e.kind === 'time') writer.time(e.ms)
     else writer.deliveredUpTo(e.queue, e.ticket)
   }
   return writer.finish()
@@ -31,12 +33,19 @@ function read(block: Uint8Array): { events: Event[]; records: number } {
     for (let i = 0; i < count; i++) events.push({ kind, queue, ticket: first + i })
   }
   readRecords(block, {
-    onEnqueue(first, count, queueIds, lengths, at) {
+    onEnqueue(first, count, queueIds, lengths, at, expiration) {
       records++
       for (let i = 0; i < count; i++) {
         const length = lengths.getUint32(at + 8 * i, true)
         const body = lengths.getUint32(at + 8 * i + 4, true)
-        events.push({ kind: 'enqueue', ticket: first + i, length, body, queues: [...queueIds] })
+        events.push({
+          kind: 'enqueue',
+          ticket: first + i,
+          length,
+          body,
+          queues: [...queueIds],
+          ...(expiration < 0 ? {} : { expiration }),
+        })
       }
     },
     onSettle: each('settle'),
@@ -44,6 +53,10 @@ function read(block: Uint8Array): { events: Event[]; records: number } {
     onDelivered(queue, ticket) {
       records++
       events.push({ kind: 'delivered', queue, ticket })
+    },
+    onTime(ms) {
+      records++
+      events.push({ kind: 'time', ms })
     },
   })
   return { events, records }
@@ -138,7 +151,7 @@ describe('a damaged records block', () => {
 
   it('never does anything but read or refuse, whatever the bytes', () => {
     const noise = fc.uint8Array({ maxLength: 80 }).map((tail) => Uint8Array.from([0x4c, 1, ...tail]))
-    const quiet = { onEnqueue() {}, onSettle() {}, onReturned() {}, onDelivered() {} }
+    const quiet = { onEnqueue() {}, onSettle() {}, onReturned() {}, onDelivered() {}, onTime() {} }
     fc.assert(
       fc.property(noise, (bytes) => {
         try {

@@ -2,11 +2,12 @@
 // after the other in the order of the enqueue records. Little-endian; numbers above 32 bits as doubles (exact to 2^53).
 //
 //   block     = 'L' version record*
-//   enqueue   = 1 flags  firstTicket:f64 count:u32 queues:u32 (queueId:u32)* (length:u32 body:u32)*count
-//                                                                    consecutive tickets, same queues
+//   enqueue   = 1 flags  firstTicket:f64 count:u32 queues:u32 (queueId:u32)* (length:u32 body:u32)*count [expiration:f64]
+//                                                                    consecutive tickets, same queues; the last, in ms, with flag 1
 //   settle    = 2 0      queueId:u32 firstTicket:f64 count:u32                                    consecutive tickets
 //   returned  = 3 0      queueId:u32 firstTicket:f64 count:u32     delivered before and waiting again (written by a clean stop)
 //   delivered = 4 0      queueId:u32 ticket:f64 0:u32              all up to this ticket may have been delivered before (likewise)
+//   time      = 5 0      0:u32 ms:f64 0:u32                        when the messages that follow were published
 //
 // A record never changes meaning; a new one gets a new number, a new layout a new version.
 import { StorageError } from './log-backend'
@@ -17,14 +18,25 @@ const ENQUEUE = 1
 const SETTLE = 2
 const RETURNED = 3
 const DELIVERED = 4
+const TIME = 5
+/** Of an enqueue: one message, with an expiration of its own. */
+const EXPIRES = 1
 
 /** Called in the order of the records. `queueIds` and `lengths` (length and body length, 8 bytes a
- *  message) are valid during the call. */
+ *  message) are valid during the call. `expiration` in ms; -1: none. */
 export interface RecordSink {
-  onEnqueue(firstTicket: number, count: number, queueIds: readonly number[], lengths: DataView, lengthsAt: number): void
+  onEnqueue(
+    firstTicket: number,
+    count: number,
+    queueIds: readonly number[],
+    lengths: DataView,
+    lengthsAt: number,
+    expiration: number,
+  ): void
   onSettle(queueId: number, firstTicket: number, count: number): void
   onReturned(queueId: number, firstTicket: number, count: number): void
   onDelivered(queueId: number, upToTicket: number): void
+  onTime(ms: number): void
 }
 
 /** Gathers records; consecutive tickets become one record. */
@@ -57,8 +69,17 @@ export class RecordWriter {
     return this.at
   }
 
-  enqueue(ticket: number, length: number, bodyLength: number, queueIds: Int32Array, start: number, end: number): void {
-    const single = end - start === 1 ? queueIds[start] : -1
+  /** `expiration` -1: none. */
+  enqueue(
+    ticket: number,
+    length: number,
+    bodyLength: number,
+    queueIds: Int32Array,
+    start: number,
+    end: number,
+    expiration = -1,
+  ): void {
+    const single = end - start === 1 && expiration === -1 ? queueIds[start] : -1
     if (single !== -1 && single === this.runQueue && ticket === this.runNext) {
       this.room(8)
       this.u32(length)
@@ -68,8 +89,8 @@ export class RecordWriter {
       return
     }
     this.closeRuns()
-    this.room(26 + 4 * (end - start))
-    this.head(ENQUEUE)
+    this.room(34 + 4 * (end - start))
+    this.head(ENQUEUE, expiration === -1 ? 0 : EXPIRES)
     this.f64(ticket)
     this.runCountAt = this.at
     this.u32(1)
@@ -77,6 +98,7 @@ export class RecordWriter {
     for (let i = start; i < end; i++) this.u32(queueIds[i])
     this.u32(length)
     this.u32(bodyLength)
+    if (expiration !== -1) this.f64(expiration)
     this.runCount = 1
     this.runNext = ticket + 1
     this.runQueue = single
@@ -118,6 +140,16 @@ export class RecordWriter {
     this.u32(0)
   }
 
+  /** Of the messages recorded from here on. */
+  time(ms: number): void {
+    this.closeRuns()
+    this.room(18)
+    this.head(TIME)
+    this.u32(0)
+    this.f64(ms)
+    this.u32(0)
+  }
+
   /** The block, owning exactly its buffer. The writer is spent. */
   finish(): Uint8Array {
     return this.bytes.slice(0, this.at)
@@ -128,9 +160,9 @@ export class RecordWriter {
     this.settleQueue = -1
   }
 
-  private head(kind: number): void {
+  private head(kind: number, flags = 0): void {
     this.bytes[this.at] = kind
-    this.bytes[this.at + 1] = 0
+    this.bytes[this.at + 1] = flags
     this.at += 2
   }
 
@@ -163,8 +195,9 @@ export function readRecords(block: Uint8Array, sink: RecordSink): void {
 }
 
 function readRecord(view: DataView, at: number, sink: RecordSink): number {
+  need(view, at, 2)
   const kind = view.getUint8(at)
-  if (kind === ENQUEUE) return readEnqueue(view, at + 2, sink)
+  if (kind === ENQUEUE) return readEnqueue(view, at + 2, view.getUint8(at + 1), sink)
   need(view, at, 18)
   const queueId = view.getUint32(at + 2, true)
   const ticket = view.getFloat64(at + 6, true)
@@ -172,6 +205,7 @@ function readRecord(view: DataView, at: number, sink: RecordSink): number {
   if (kind === SETTLE) sink.onSettle(queueId, ticket, count)
   else if (kind === RETURNED) sink.onReturned(queueId, ticket, count)
   else if (kind === DELIVERED) sink.onDelivered(queueId, ticket)
+  else if (kind === TIME) sink.onTime(ticket)
   else throw corrupt(`unknown record ${kind} at ${at}`)
   return at + 18
 }
@@ -179,17 +213,20 @@ function readRecord(view: DataView, at: number, sink: RecordSink): number {
 /** Made once: a recovery reads millions of records. Nobody keeps it. */
 const queueIds: number[] = []
 
-function readEnqueue(view: DataView, at: number, sink: RecordSink): number {
+function readEnqueue(view: DataView, at: number, flags: number, sink: RecordSink): number {
   need(view, at, 16)
   const ticket = view.getFloat64(at, true)
   const count = view.getUint32(at + 8, true)
   const queues = view.getUint32(at + 12, true)
   const lengthsAt = at + 16 + 4 * queues
-  const end = lengthsAt + 8 * count
+  const lengthsEnd = lengthsAt + 8 * count
+  const end = lengthsEnd + (flags === EXPIRES ? 8 : 0)
+  if (flags > EXPIRES) throw corrupt(`an enqueue record with unknown flags ${flags}`)
   if (end > view.byteLength) throw corrupt('enqueue record longer than its block')
   queueIds.length = queues
   for (let i = 0; i < queues; i++) queueIds[i] = view.getUint32(at + 16 + 4 * i, true)
-  sink.onEnqueue(ticket, count, queueIds, view, lengthsAt)
+  const expiration = flags === EXPIRES ? view.getFloat64(lengthsEnd, true) : -1
+  sink.onEnqueue(ticket, count, queueIds, view, lengthsAt, expiration)
   return end
 }
 

@@ -23,6 +23,7 @@ export class JournalRig {
   /** What the journal reported, in order: 'committed 3', 'failed 4', 'loaded', 'load failed'. */
   readonly reports: string[] = []
   /** As asked of the log, with what it was asked for. */
+  now = 0
   readonly commits: { entries: number; definitions: number }[] = []
   journal!: Journal
   recovered!: Found
@@ -57,6 +58,7 @@ export class JournalRig {
       onLoaded: (_, error) => report(error === null ? 'loaded' : `load failed: ${error.message}`),
       requestTurn() {},
       requestSettle() {},
+      now: () => this.now,
     })
     await this.backend.open()
     const queues = new Map<number, FoundQueue>()

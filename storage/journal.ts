@@ -26,6 +26,8 @@ export interface JournalEvents {
   requestTurn(): void
   /** Something can wait for company: settleNow within this many milliseconds. */
   requestSettle(ms: number): void
+  /** ms since 1970, for the messages' time of publishing. */
+  now(): number
 }
 
 /** Settlements alone wait this long for a message to travel with. Nobody is told of them, but a commit for each ack would
@@ -90,8 +92,9 @@ export class Journal {
     this.pending.addQueue(queueId)
   }
 
-  enqueue(ticket: Ticket, bytes: number): void {
-    this.pending.add(ticket)
+  /** `expiration` in ms, of the message itself; -1: none. */
+  enqueue(ticket: Ticket, bytes: number, expiration = -1): void {
+    this.pending.add(ticket, expiration)
     this.gatheredBytes += bytes
     this.touch()
   }
@@ -388,6 +391,7 @@ export class Journal {
     }
     if (live === 0) return
     const records = new RecordWriter()
+    records.time(this.events.now())
     const payload = Buffer.allocUnsafeSlow(bytes)
     let at = 0
     let runStart = -1
@@ -405,6 +409,7 @@ export class Journal {
         built.queueIds,
         i === 0 ? 0 : built.ends[i - 1],
         built.ends[i],
+        built.expirationOf(built.tickets[i]),
       )
       if (start !== runEnd) {
         if (runEnd !== -1) at += (segment.slab as Buffer).copy(payload, at, runStart, runEnd)

@@ -180,12 +180,13 @@ export class LogRows {
     const records = new RecordWriter()
     const parts: Uint8Array[] = []
     let at = 0
-    forEachMessage(entry.records, (ticket, length, bodyLength, queueIds) => {
+    const onTime = (ms: number) => records.time(ms)
+    forEachMessage(entry.records, onTime, (ticket, length, bodyLength, queueIds, expiration) => {
       const index = ticket % SEGMENT_TICKETS
       if (segment.logRefs !== null && segment.logRefs[index] > 0 && segment.rowOf(index) === row) {
         // All its queues, then who of them has settled: a settle that is written behind the copy must find its queue there,
         // or recovery would take it for that of another.
-        records.enqueue(ticket, length, bodyLength, Int32Array.from(queueIds), 0, queueIds.length)
+        records.enqueue(ticket, length, bodyLength, Int32Array.from(queueIds), 0, queueIds.length, expiration)
         for (const id of queueIds) if (segment.isSettledBy(id, index)) records.settle(id, ticket)
         parts.push(entry.payload.subarray(at, at + length))
       }
@@ -204,13 +205,21 @@ function liveBytesOf(row: LogRow): number {
 /** Calls back for each message of a records block in payload order. */
 export function forEachMessage(
   records: Uint8Array,
-  onMessage: (ticket: number, length: number, bodyLength: number, queueIds: readonly number[]) => void,
+  onTime: (ms: number) => void,
+  onMessage: (
+    ticket: number,
+    length: number,
+    bodyLength: number,
+    queueIds: readonly number[],
+    expiration: number,
+  ) => void,
 ): void {
   const sink: RecordSink = {
-    onEnqueue(firstTicket, count, queueIds, lengths, lengthsAt) {
+    onTime,
+    onEnqueue(firstTicket, count, queueIds, lengths, lengthsAt, expiration) {
       for (let i = 0; i < count; i++) {
         const at = lengthsAt + 8 * i
-        onMessage(firstTicket + i, lengths.getUint32(at, true), lengths.getUint32(at + 4, true), queueIds)
+        onMessage(firstTicket + i, lengths.getUint32(at, true), lengths.getUint32(at + 4, true), queueIds, expiration)
       }
     },
     onSettle() {},

@@ -86,7 +86,8 @@ async function readRow(backend: LogBackend, segment: Segment, row: LogRow, found
   }
   found.entries.push(entry)
   let at = 0
-  forEachMessage(entry.records, (ticket, length) => {
+  const onTime = () => {}
+  forEachMessage(entry.records, onTime, (ticket, length) => {
     const index = ticket % SEGMENT_TICKETS
     if (segment.refs[index] > 0) found.add(index, at, length)
     at += length

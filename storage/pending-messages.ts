@@ -8,14 +8,17 @@ export class PendingMessages {
   queueIds = new Int32Array(256)
   count = 0
   ids = 0
+  /** In ms, of the few that have one. */
+  readonly expirations = new Map<Ticket, number>()
 
   addQueue(id: number): void {
     if (this.ids === this.queueIds.length) this.queueIds = doubledInts(this.queueIds)
     this.queueIds[this.ids++] = id
   }
 
-  /** Closes the message whose queues were added. */
-  add(ticket: Ticket): void {
+  /** Closes the message whose queues were added. `expiration` -1: none. */
+  add(ticket: Ticket, expiration = -1): void {
+    if (expiration !== -1) this.expirations.set(ticket, expiration)
     if (this.count === this.tickets.length) {
       const larger = new Float64Array(this.count * 2)
       larger.set(this.tickets)
@@ -34,13 +37,18 @@ export class PendingMessages {
     }
     this.count = 0
     this.ids = 0
+    this.expirations.clear()
+  }
+
+  expirationOf(ticket: Ticket): number {
+    return this.expirations.size === 0 ? -1 : (this.expirations.get(ticket) ?? -1)
   }
 
   append(other: PendingMessages): void {
     let id = 0
     for (let i = 0; i < other.count; i++) {
       while (id < other.ends[i]) this.addQueue(other.queueIds[id++])
-      this.add(other.tickets[i])
+      this.add(other.tickets[i], other.expirationOf(other.tickets[i]))
     }
   }
 }

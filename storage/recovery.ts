@@ -24,8 +24,15 @@ export interface Recovered {
   maxTicket: Ticket
 }
 
-/** Told of every message of a queue, ascending but for messages that were copied forward. */
-export type OnRecovered = (queueId: number, ticket: Ticket, bodyLength: number) => void
+/** Told of every message of a queue, ascending but for messages that were copied forward. `publishedMs` as the log has it,
+ *  0 where it does not; `expiration` in ms, of the message itself, -1: none. */
+export type OnRecovered = (
+  queueId: number,
+  ticket: Ticket,
+  bodyLength: number,
+  publishedMs: number,
+  expiration: number,
+) => void
 
 /** Reads the records twice: first to learn what is live, then to tell of it, so that what is not never costs memory. */
 export async function recover(
@@ -54,7 +61,7 @@ export async function recover(
   progress?.onSecondPass()
   await backend.replay((position, records) => {
     progress?.onEntry(position)
-    teller.position = position
+    teller.startRow(position)
     readRecords(records, teller)
   })
   for (const segment of store.segments.values()) if (segment.slab === null) rest(segment)
@@ -148,6 +155,8 @@ class Replay implements RecordSink {
     queue.deliveredUpTo = Math.max(queue.deliveredUpTo, upToTicket)
   }
 
+  onTime(): void {}
+
   finish(): Recovered {
     // Tickets that old records still name are not used again: a new message must not be taken for one of theirs.
     let maxSegment = Math.floor(this.maxNamed / SEGMENT_TICKETS)
@@ -175,7 +184,8 @@ class Replay implements RecordSink {
 
 /** The second reading: what is live, and in the row that counts. */
 class Teller implements RecordSink {
-  position = 0
+  private position = 0
+  private publishedMs = 0
 
   constructor(
     private readonly store: MessageStore,
@@ -184,11 +194,29 @@ class Teller implements RecordSink {
     private readonly onMessage: OnRecovered,
   ) {}
 
-  onEnqueue(first: Ticket, count: number, queueIds: readonly number[], lengths: DataView, lengthsAt: number): void {
-    for (let i = 0; i < count; i++) this.tell(first + i, lengths.getUint32(lengthsAt + 8 * i + 4, true), queueIds)
+  startRow(position: number): void {
+    this.position = position
+    this.publishedMs = 0
   }
 
-  private tell(ticket: Ticket, bodyLength: number, queueIds: readonly number[]): void {
+  onEnqueue(
+    first: Ticket,
+    count: number,
+    queueIds: readonly number[],
+    lengths: DataView,
+    lengthsAt: number,
+    expiration: number,
+  ): void {
+    for (let i = 0; i < count; i++) {
+      this.tell(first + i, lengths.getUint32(lengthsAt + 8 * i + 4, true), queueIds, expiration)
+    }
+  }
+
+  onTime(ms: number): void {
+    this.publishedMs = ms
+  }
+
+  private tell(ticket: Ticket, bodyLength: number, queueIds: readonly number[], expiration: number): void {
     const index = ticket % SEGMENT_TICKETS
     const segment = this.store.segmentOf(ticket)
     if (segment === undefined || segment.refs[index] === 0) return
@@ -196,7 +224,8 @@ class Teller implements RecordSink {
     if (row === null || row.position !== this.position) return
     this.rows.addLive(row)
     for (const id of queueIds) {
-      if (this.knownQueues.has(id) && !segment.isSettledBy(id, index)) this.onMessage(id, ticket, bodyLength)
+      if (!this.knownQueues.has(id) || segment.isSettledBy(id, index)) continue
+      this.onMessage(id, ticket, bodyLength, this.publishedMs, expiration)
     }
   }
 

@@ -25,6 +25,8 @@ export const QUEUE_ARGUMENTS: readonly string[] = [
   'x-max-priority',
   'x-overflow',
   'x-queue-mode',
+  'x-queue-version',
+  'x-queue-master-locator',
   'x-single-active-consumer',
   'x-queue-type',
   'x-max-age',
@@ -51,9 +53,14 @@ export function checkAlternateExchange(args: Arguments, subject: string): void {
   for (const name of ALTERNATE_EXCHANGE) {
     const value = argument(args, name)
     if (value === undefined || typeof value === 'string') continue
-    const text = `invalid type '${fieldTypeName(value)}' for arg '${name}' in ${subject}`
-    throw new ChannelError(ReplyCode.PRECONDITION_FAILED, text)
+    throw mistyped(name, value, subject)
   }
+}
+
+/** Of the name of an exchange that is none. */
+export function mistyped(name: string, value: FieldValue, subject: string): ChannelError {
+  const text = `invalid type '${fieldTypeName(value)}' for arg '${name}' in ${subject}`
+  return new ChannelError(ReplyCode.PRECONDITION_FAILED, text)
 }
 
 /** A string as RabbitMQ's texts show it. */
@@ -61,41 +68,7 @@ export function binaryText(text: string): string {
   return text === '' ? '<<>>' : `<<"${text}">>`
 }
 
-/** Whole numbers, and the least each may be. */
-const INTEGERS: Record<string, number> = {
-  'x-expires': 1,
-  'x-message-ttl': 0,
-  'x-max-length': 0,
-  'x-max-length-bytes': 0,
-  'x-max-priority': 0,
-}
-const QUEUE_TYPES = ['classic', 'quorum', 'stream']
 export const INTEGER_TYPES = 'bBsuIilL'
-
-/** Throws 406 for a queue argument that cannot be. */
-export function checkQueueArguments(args: Arguments, subject: string): void {
-  for (const [name, least] of Object.entries(INTEGERS)) {
-    const value = argument(args, name)
-    if (value !== undefined) checkInteger(name, value, least, subject)
-  }
-  checkBoolean('x-single-active-consumer', args, subject)
-  const type = argument(args, 'x-queue-type')
-  if (type !== undefined && !QUEUE_TYPES.includes(type as string)) {
-    throw invalid('x-queue-type', subject, `"unsupported queue type '${fieldValueText(type)}'"`)
-  }
-}
-
-function checkBoolean(name: string, args: Arguments, subject: string): void {
-  const value = argument(args, name)
-  if (value === undefined || typeof value === 'boolean') return
-  throw invalid(name, subject, `{unacceptable_type,${fieldTypeName(value)}}`)
-}
-
-/** Throws 406 for an argument of a consumer that cannot be. */
-export function checkConsumerArguments(args: Arguments, subject: string): void {
-  const priority = argument(args, 'x-priority')
-  if (priority !== undefined) checkInteger('x-priority', priority, Number.NEGATIVE_INFINITY, subject)
-}
 
 /** Throws 406 for what is no whole number from `least` up. */
 export function checkInteger(name: string, value: FieldValue, least: number, subject: string): void {

@@ -85,10 +85,16 @@ export class Consumer implements ConsumerView {
     return !this.isCancelled && this.sink.isTurnOver && this.hasCredit
   }
 
-  /** The client acknowledged, or rejected for good. */
+  /** The client acknowledged. */
   ack(ticket: Ticket, bodyBytes: number): void {
     this.giveBackCredit()
     this.queue.settleUnacked(ticket, bodyBytes)
+  }
+
+  /** The client refused it for good. */
+  reject(ticket: Ticket, bodyBytes: number): void {
+    this.giveBackCredit()
+    this.queue.reject(ticket, bodyBytes)
   }
 
   requeue(ticket: Ticket, bodyBytes: number): void {
@@ -150,5 +156,6 @@ function priorityOf(args: Arguments): number {
 /** The other holder of unacked messages: basic.get. */
 export interface UnackedOwner {
   ack(ticket: Ticket, bodyBytes: number): void
+  reject(ticket: Ticket, bodyBytes: number): void
   requeue(ticket: Ticket, bodyBytes: number): void
 }

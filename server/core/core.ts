@@ -135,6 +135,7 @@ export class Core implements Surroundings {
         onLoaded: (segment, error) => this.onLoaded(segment, error),
         requestTurn: () => this.requestTurn(),
         requestSettle: (ms) => options.clock.after(ms, () => this.journal.settleNow()),
+        now: () => options.clock.now(),
       },
       options.spillPath ? new SpillFile(options.spillPath) : null,
     )
@@ -172,9 +173,9 @@ export class Core implements Surroundings {
     const ids = new Set([...queues.keys(), ...shelves.keys()])
     const { clock, log } = this.options
     const progress = new RecoveryProgress(opened.lastPosition, () => clock.now(), log)
-    const onMessage: OnRecovered = (id, ticket, bodyBytes) => {
+    const onMessage: OnRecovered = (id, ticket, bodyBytes, publishedMs, expiration) => {
       const queue = queues.get(id)
-      if (queue !== undefined) queue.recover(ticket, bodyBytes)
+      if (queue !== undefined) queue.recover(ticket, bodyBytes, publishedMs || this.now, expiration)
       else shelves.get(id)?.recover(ticket)
     }
     const recovered = await recover(this.backend, store, rows, ids, onMessage, progress)
@@ -203,7 +204,10 @@ export class Core implements Surroundings {
   async stop(): Promise<void> {
     this.runTurn()
     for (const vhost of this.vhosts.values()) {
-      for (const queue of vhost.queues.values()) queue.recordReturned()
+      for (const queue of vhost.queues.values()) {
+        queue.recordReturned()
+        queue.stop()
+      }
       for (const shelf of vhost.shelves()) shelf.stop()
     }
     await this.journal.close(true)

@@ -8,9 +8,7 @@ import {
   alternateExchangeOf,
   checkAlternateExchange,
   checkArgumentsEquivalence,
-  checkConsumerArguments,
   checkEquivalence,
-  checkQueueArguments,
   EXCHANGE_ARGUMENTS,
 } from './arguments'
 import type { Destination } from './binding'
@@ -20,6 +18,7 @@ import { checkDeduplicationArguments } from './deduplication'
 import type { Exchange, ExchangeSpec } from './exchange'
 import { exchangeType } from './exchange-types'
 import type { Queue } from './queue'
+import { checkConsumerArguments, checkQueueArguments } from './queue-arguments'
 import type { Session } from './session'
 import { Stream } from './stream'
 import { checkStreamConsumer, checkStreamRequest, isStream, notImplemented } from './stream-arguments'
@@ -111,6 +110,7 @@ export class Declarations {
     const existing = this.vhost.queues.get(actual)
     if (existing !== undefined) {
       this.checkSameQueue(existing, request)
+      existing.renew()
       return { queue: existing, created: false }
     }
     this.vhost.surroundings.limits.checkQueue(this.vhost.name, actual, this.vhost.queues.size)

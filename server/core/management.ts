@@ -23,7 +23,7 @@ import type { LimitKind } from './limits'
 import { madeMessage } from './made-message'
 import type { Policy, PolicyKind } from './policies'
 import { checkClaims } from './publish-claims'
-import { Queue, type Taken } from './queue'
+import type { Queue, Taken } from './queue'
 import { Session } from './session'
 import { LOGGED, ROUTED, type Vhost } from './vhost'
 
@@ -215,9 +215,8 @@ export class CoreManagement implements Management {
 
   async purgeQueue(user: string, vhost: string, name: string, max = Number.POSITIVE_INFINITY): Promise<number> {
     const { declarations } = this.as(user, vhost)
-    const queue = declarations.readableQueue(name)
-    const isPart = queue instanceof Queue && max < queue.readyCount
-    const count = isPart ? await this.dropFromHead(queue, max) : declarations.purgeQueue(name)
+    const isPart = max < (this.vhost(vhost).queues.get(name)?.readyCount ?? 0)
+    const count = isPart ? await this.dropFromHead(declarations.takableQueue(name), max) : declarations.purgeQueue(name)
     await this.core.journal.whenDurable()
     return count
   }

@@ -2,8 +2,8 @@
 // milliseconds. Two flag bits say that there is nothing to check, which is the common case.
 import { ReplyCode } from '../../protocol/constants'
 import { ChannelError } from '../../protocol/errors'
-import { decodeProperties } from '../../protocol/properties'
-import type { IncomingMessage } from '../../storage/message-store'
+import { decodeProperties, locateProperty } from '../../protocol/properties'
+import type { ByteRange, IncomingMessage } from '../../storage/message-store'
 
 const FLAG_EXPIRATION = 0x0100
 const FLAG_USER_ID = 0x0010
@@ -34,4 +34,15 @@ function checkExpiration(text: string): void {
 
 function refused(text: string): ChannelError {
   return new ChannelError(ReplyCode.PRECONDITION_FAILED, text)
+}
+
+const NO_EXPIRATION = -1
+const range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
+
+/** The message's own TTL, ms; -1: it has none. On the per-message lane. */
+export function expirationOf(m: IncomingMessage): number {
+  const at = m.headerStart + PROPERTIES_AT
+  if ((m.headerBuf[at] & (FLAG_EXPIRATION >> 8)) === 0) return NO_EXPIRATION
+  locateProperty(m.headerBuf, at, m.headerEnd, FLAG_EXPIRATION, range)
+  return Number(m.headerBuf.toString('latin1', range.start, range.end))
 }

@@ -207,25 +207,22 @@ class Walk {
     return true
   }
 
-  addQueue(queue: AnyQueue): void {
-    if (queue instanceof Stream) {
-      this.streams.add(queue)
-      return
-    }
-    const { gate } = queue
-    if (gate === null) this.queues.add(queue)
-    else if (!this.gates.includes(gate)) {
-      this.isRepeatable = false
-      if (this.passes([gate])) this.queues.add(queue)
-    }
-  }
-
   /** Names of requesters come and go, too many to be remembered. */
   addRequester(requester: Requester | undefined): void {
     this.isRepeatable = false
     if (requester === undefined) return
     this.gates.push(requester)
     this.isTaken = true
+  }
+
+  addQueue(queue: AnyQueue): void {
+    const { gate } = queue
+    if (gate !== null) {
+      this.isRepeatable = false
+      if (this.gates.includes(gate) || !this.passes([gate])) return
+    }
+    if (queue instanceof Stream) this.streams.add(queue)
+    else this.queues.add(queue)
   }
 
   gated(): Gated | null {
@@ -257,7 +254,7 @@ function routingKeyOf({ namesBuf, namesStart, namesEnd }: IncomingMessage): stri
   return namesBuf.toString('utf8', namesStart + 2 + namesBuf[namesStart], namesEnd)
 }
 
-function logIdsOf(queues: readonly Queue[]): number[] {
+export function logIdsOf(queues: readonly Queue[]): number[] {
   const ids: number[] = []
   for (const queue of queues) if (queue.logId !== 0) ids.push(queue.logId)
   return ids

@@ -5,12 +5,14 @@
 // Every message is logged, persistent or not, with its offset and time in it (stream-stamp.ts), and no reader sees one before it is on
 // disk: an offset that somebody has seen never means another message. The newest message always stays: after a restart it says which
 // offset comes next.
+
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
 import type { Binding } from './binding'
 import type { Timer } from './clock'
 import type { Consumer, UnackedOwner } from './consumer'
 import type { Arguments, MessageCounters, QueueView, Ticket } from './core-api'
 import { newMessageCounters } from './counters'
+import type { Gate } from './gate'
 import { type EffectivePolicy, NO_POLICY } from './policies'
 import type { QueueSpec } from './queue'
 import { startOf } from './stream-arguments'
@@ -49,10 +51,11 @@ export class Stream implements QueueView, UnackedOwner {
   readonly unackedBytes = 0
   idleSinceMs: number
   isDirty = false
+  isDeleted = false
   /** Takes messages and hands out none. Set by the vhost. */
   isPaused = false
-  readonly gate = null
-  isDeleted = false
+  /** Looks at what comes before it is taken; null: nothing does. Set by the vhost. */
+  gate: Gate | null = null
   private effectivePolicy = NO_POLICY
   private retention: Retention
   private readonly log = new StreamLog()
@@ -123,10 +126,10 @@ export class Stream implements QueueView, UnackedOwner {
   /** Hands out messages by turns to readers that can take them, `max` at most. true: there are more. */
   dispatch(range: ByteRange, max: number): boolean {
     this.isDirty = false
+    if (this.isPaused) return false
     this.showCommitted()
     if (this.unsaved.length > 0 && this.readers.length > 0) this.context.awaitCommit(this)
     this.dropByAge(range)
-    if (this.isPaused) return false
     const delivered = this.counters.deliver
     const most = Math.min(max, TURN_MESSAGES_MAX)
     let left = most
@@ -181,6 +184,11 @@ export class Stream implements QueueView, UnackedOwner {
   }
   requeue(): void {}
   ack(): void {}
+  /** As ack: the message stays for others. */
+  reject(): void {
+    this.settleUnacked()
+  }
+  renew(): void {}
 
   markDirty(): void {
     if (this.isDirty) return
@@ -338,7 +346,7 @@ export class Stream implements QueueView, UnackedOwner {
     this.stop()
   }
 
-  private stop(): void {
+  stop(): void {
     this.isStopped = true
     this.timer?.cancel()
   }

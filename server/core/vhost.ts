@@ -12,6 +12,7 @@ import type { Clock } from './clock'
 import type { Consumer } from './consumer'
 import type { BindingView, ChurnCounters, MessageCounters, Ticket, VhostView } from './core-api'
 import { newMessageCounters } from './counters'
+import { type DeathReason, deadLetterOf, isCycle } from './dead-letter'
 import { Requesters } from './direct-reply'
 import { Exchange, type ExchangeSpec } from './exchange'
 import { Firehose, TRACE_EXCHANGE } from './firehose'
@@ -19,8 +20,9 @@ import type { Shelved } from './gate'
 import { type GateSurroundings, gateOfQueue, gatesOf } from './gates'
 import type { Limits } from './limits'
 import { checkPolicy, Policies, type Policy, type PolicyKind } from './policies'
+import { expirationOf } from './publish-claims'
 import { Queue, type QueueSpec } from './queue'
-import { type Gated, type Route, Router } from './router'
+import { type Gated, logIdsOf, type Route, Router } from './router'
 import type { Session } from './session'
 import { Stream } from './stream'
 import { isStream } from './stream-arguments'
@@ -37,6 +39,11 @@ export interface VhostContext {
   awaitLoad(queue: Dispatchable, ticket: Ticket): void
   /** Dispatches the queue when the next batch is on disk. */
   awaitCommit(queue: Dispatchable): void
+  /** The queue holds more than it may. */
+  onOverfull(queue: Queue): void
+  /** Sends a message that the queue gives up to where its settings say; the caller settles it then. */
+  deadLetter(queue: Queue, m: IncomingMessage, reason: DeathReason): void
+  removeQueue(queue: Queue): number
 }
 
 /** A queue, or what holds messages for an exchange: its turn comes at the end of each turn in which it is dirty. */
@@ -70,7 +77,9 @@ export const ROUTED = 1
 export const LOGGED = 2
 /** To no queue, but an exchange on the way keeps it in the log: its confirm waits likewise. */
 export const UNROUTABLE_LOGGED = 3
-export type Outcome = typeof UNROUTABLE | typeof ROUTED | typeof LOGGED | typeof UNROUTABLE_LOGGED
+/** A queue took it not, being full: it is nacked. */
+export const REFUSED = -1
+export type Outcome = typeof UNROUTABLE | typeof ROUTED | typeof LOGGED | typeof UNROUTABLE_LOGGED | typeof REFUSED
 
 const PERSISTENT = 2
 /** The stored parameter that says that a queue is paused. */
@@ -131,22 +140,47 @@ export class Vhost implements VhostView, GateSurroundings {
     const count = queues.length
     if (count === 0) return UNROUTABLE
     exchange.publishOut += count
-    return this.store(m, queues, logIds) ? LOGGED : ROUTED
+    const isLogged = this.store(m, queues, logIds)
+    if (this.wasRefused) return REFUSED
+    return isLogged ? LOGGED : ROUTED
   }
 
   /** The message into the queues. true: one of them logs it. */
   private store(m: IncomingMessage, queues: readonly Queue[], logIds: readonly number[]): boolean {
+    if (this.refusing === 0) return this.storeIn(m, queues, logIds)
+    const takers = this.takersOf(m, queues)
+    return takers.length > 0 && this.storeIn(m, takers, logIdsOf(takers))
+  }
+
+  /** Those that are not full. */
+  private takersOf(m: IncomingMessage, queues: readonly Queue[]): readonly Queue[] {
+    const bodyBytes = m.bodyEnd - m.bodyStart
+    const full = queues.filter((queue) => queue.refuses(bodyBytes))
+    this.wasRefused = full.length > 0
+    if (full.length === 0) return queues
+    for (const queue of full) if (queue.settings.overflow === 'reject-publish-dlx') this.deadLetter(queue, m, 'maxlen')
+    this.wasRefused = true
+    return queues.filter((queue) => !full.includes(queue))
+  }
+  /** Queues that refuse messages when they are full. */
+  private refusing = 0
+  /** The last message was refused by one. */
+  private wasRefused = false
+
+  private storeIn(m: IncomingMessage, queues: readonly Queue[], logIds: readonly number[]): boolean {
     const count = queues.length
     const { journal } = this.surroundings
     const bodyBytes = m.bodyEnd - m.bodyStart
+    const expiration = expirationOf(m)
     const isLogged =
       logIds.length !== 0 && deliveryModeOf(m.headerBuf, m.headerStart + PROPERTIES_AT, m.headerEnd) === PERSISTENT
     const ticket = journal.store.append(m, count, isLogged ? logIds.length : 0)
     if (isLogged) {
       for (let i = 0; i < logIds.length; i++) journal.addQueue(logIds[i])
-      journal.enqueue(ticket, bodyBytes)
+      journal.enqueue(ticket, bodyBytes, expiration)
     }
-    for (let i = 0; i < count; i++) queues[i].push(ticket, bodyBytes)
+    for (let i = 0; i < count; i++) queues[i].push(ticket, bodyBytes, expiration)
+    if (this.overfull.length > 0) this.dropOverflow()
     return isLogged
   }
 
@@ -156,6 +190,7 @@ export class Vhost implements VhostView, GateSurroundings {
     for (const gate of gated.gates) if (gate.onPublish(m, gated.message, isTaken)) isLogged = true
     exchange.publishOut += queues.length + gated.streams.length
     if (queues.length > 0 && this.store(m, queues, logIds)) isLogged = true
+    if (this.wasRefused) return REFUSED
     if (!isTaken) return isLogged ? UNROUTABLE_LOGGED : UNROUTABLE
     return isLogged ? LOGGED : ROUTED
   }
@@ -175,6 +210,36 @@ export class Vhost implements VhostView, GateSurroundings {
     const route = this.router.routeReleased(from, m, furtherKeys)
     from.publishOut += route.queues.length + (route.gated?.streams.length ?? 0)
     this.storeRouted(route, m)
+  }
+
+  // -- dead letters ---------------------------------------------------------------------------------------------------
+
+  onOverfull(queue: Queue): void {
+    this.overfull.push(queue)
+  }
+  private overfull: Queue[] = []
+  private isDropping = false
+
+  /** One after the other: what one drops may fill the next. */
+  private dropOverflow(): void {
+    if (this.isDropping) return
+    this.isDropping = true
+    const range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
+    for (let queue = this.overfull.pop(); queue !== undefined; queue = this.overfull.pop()) queue.dropOverflow(range)
+    this.isDropping = false
+  }
+
+  deadLetter(queue: Queue, m: IncomingMessage, reason: DeathReason): void {
+    const { deadLetterExchange, deadLetterKey: routingKey } = queue.settings
+    const exchange = this.exchanges.get(deadLetterExchange ?? '')
+    if (deadLetterExchange === null || exchange === undefined) return
+    const death = { queue: queue.name, reason, nowMs: this.clock.now(), exchange: exchange.name, routingKey }
+    const { message, deaths } = deadLetterOf(m, death)
+    const route = this.router.routeFrom(exchange, message)
+    const queues = route.queues.filter(({ name }) => !isCycle(name, deaths))
+    exchange.publishIn++
+    exchange.publishOut += queues.length
+    this.storeRouted({ ...route, queues, logIds: logIdsOf(queues) }, message)
   }
 
   private storeRouted({ queues, logIds, gated }: Route, m: IncomingMessage): void {
@@ -328,7 +393,8 @@ export class Vhost implements VhostView, GateSurroundings {
     const id = spec.id ?? this.surroundings.nextQueueId()
     const queue = isStream(spec.arguments) ? new Stream(id, name, spec, this) : new Queue(id, name, spec, this)
     queue.policy = this.policies.effective('queue', name, queue.type)
-    if (queue instanceof Queue) queue.gate = gateOfQueue(name, spec.arguments, queue.logId !== 0, this)
+    this.countRefusing(queue, 1)
+    queue.gate = gateOfQueue(name, spec.arguments, queue.logId !== 0, this)
     this.queues.set(name, queue)
     queue.owner?.exclusiveQueues.add(queue)
     this.router.forget()
@@ -355,6 +421,8 @@ export class Vhost implements VhostView, GateSurroundings {
       this.emit('consumer.deleted', () => ({ consumer_tag: consumer.tag, queue: queue.name }))
     }
     const count = queue.purge()
+    this.countRefusing(queue, -1)
+    if (queue instanceof Queue) queue.stop()
     if (queue.isPaused) this.setPaused(queue, false)
     queue.gate?.close()
     this.router.forget()
@@ -362,6 +430,11 @@ export class Vhost implements VhostView, GateSurroundings {
     if (queue.logId !== 0) this.journal.define({ op: 'delete', kind: 'queue', key: { id: queue.id } })
     this.emit('queue.deleted', () => ({ name: queue.name }))
     return count
+  }
+
+  private countRefusing(queue: AnyQueue, by: number): void {
+    if (queue instanceof Queue && queue.settings.overflow !== 'drop-head') this.refusing += by
+    if (this.refusing === 0) this.wasRefused = false
   }
 
   setPaused(queue: AnyQueue, isPaused: boolean): void {
@@ -420,7 +493,9 @@ export class Vhost implements VhostView, GateSurroundings {
       exchange.policy = this.policies.effective('exchange', exchange.name)
     }
     for (const queue of this.queues.values()) {
+      this.countRefusing(queue, -1)
       queue.policy = this.policies.effective('queue', queue.name, queue.type)
+      this.countRefusing(queue, 1)
     }
     this.router.forget()
   }

@@ -13,14 +13,14 @@ import { newMessageCounters } from '../core/counters'
 import { refuseTagReuse } from '../core/declarations'
 import { asksForReplies, REPLY_TO, setReplyTo } from '../core/direct-reply'
 import { checkClaims } from '../core/publish-claims'
-import { LOGGED, UNROUTABLE, UNROUTABLE_LOGGED } from '../core/vhost'
+import { LOGGED, REFUSED, UNROUTABLE, UNROUTABLE_LOGGED } from '../core/vhost'
 import { Confirms } from './confirms'
 import type { Connection } from './connection'
 import { writeDelivery, writeGetOk, writeReturn } from './message-writer'
 import { PublishAssembly } from './publish-assembly'
 import { ReplyConsumer } from './reply-consumer'
 import { Transaction } from './transaction'
-import { Unacked } from './unacked'
+import { type Settlement, Unacked } from './unacked'
 
 const PREFETCH_LIMITLESS = 0
 const { basicPublish, basicAck, basicNack, basicReject } = M
@@ -195,7 +195,8 @@ export class Channel implements ChannelView, ConsumerSink {
     const isLogged = outcome >= LOGGED
     if (isLogged) this.connection.hasLogged = true
     if (this.confirms !== null) {
-      this.confirms.onPublish(isLogged ? hub.core.journal.gathering : 0)
+      if (outcome === REFUSED) this.confirms.onRefused()
+      else this.confirms.onPublish(isLogged ? hub.core.journal.gathering : 0)
       hub.addConfirming(this)
     }
   }
@@ -305,23 +306,22 @@ export class Channel implements ChannelView, ConsumerSink {
   private onAck(tag: number, multiple: boolean): void {
     this.checkTag(tag, multiple)
     if (this.tx !== null) this.tx.addAck(tag, multiple, this.unacked)
-    else this.settle(tag, multiple, true)
+    else this.settle(tag, multiple, 'ack')
   }
 
   private onReject(tag: number, multiple: boolean, requeue: boolean): void {
     this.checkTag(tag, multiple)
     if (this.tx !== null) this.tx.addReject(tag, multiple, requeue, this.unacked)
-    else this.settle(tag, multiple, !requeue, false)
+    else this.settle(tag, multiple, requeue ? 'requeue' : 'reject')
   }
 
   /** 0-9-1 §1.8.3.13: tag 0 with multiple means all outstanding. */
-  private settle(tag: number, multiple: boolean, forGood: boolean, isAck = true): void {
+  private settle(tag: number, multiple: boolean, how: Settlement): void {
     const upTo = tag === 0 ? this.unacked.newestTag : tag
     let count = 1
-    if (multiple) count = forGood ? this.unacked.ackUpTo(upTo) : this.unacked.requeueUpTo(upTo)
-    else if (forGood) this.unacked.ack(tag)
-    else this.unacked.requeue(tag)
-    if (isAck) {
+    if (multiple) count = this.unacked.settleUpTo(upTo, how)
+    else this.unacked.settle(tag, how)
+    if (how === 'ack') {
       const { hub, vhost } = this.connection
       this.counters.ack += count
       vhost.counters.ack += count
@@ -518,7 +518,7 @@ export class Channel implements ChannelView, ConsumerSink {
     tx.clear()
     for (const message of publishes) this.publishMessage(message, message.mandatory)
     this.connection.hub.core.journal.together(() => {
-      for (const s of settles) this.settle(s.tag, false, s.forGood, s.isAck)
+      for (const s of settles) this.settle(s.tag, false, s.how)
     })
     this.connection.replyWhenDurable(encodeMethod('tx.commit-ok', this.number, {}))
   }

@@ -30,6 +30,18 @@ export class Confirms {
     }
   }
 
+  /** Not taken: it is nacked. */
+  onRefused(): void {
+    const last = this.lastTags.length - 1
+    const tag = this.nextTag++
+    if (last >= 0 && this.failed[last] && this.batches[last] === 0) this.lastTags[last] = tag
+    else {
+      this.lastTags.push(tag)
+      this.batches.push(0)
+      this.failed.push(true)
+    }
+  }
+
   onCommitFailed(batch: number): void {
     for (let i = 0; i < this.batches.length; i++) if (this.batches[i] === batch) this.failed[i] = true
   }

@@ -251,14 +251,14 @@ describe('a transaction', () => {
 
   it('holds each settlement once, until it is cleared', () => {
     const unacked = new Unacked()
-    for (const tag of [1, 2, 4]) unacked.push(tag, tag, { ack() {}, requeue() {} }, 0)
+    for (const tag of [1, 2, 4]) unacked.push(tag, tag, { ack() {}, reject() {}, requeue() {} }, 0)
     const tx = new Transaction({ bytes: 0 })
     tx.addAck(2, false, unacked)
     tx.addReject(0, true, true, unacked)
     expect(tx.settles).toEqual([
-      { tag: 2, forGood: true, isAck: true },
-      { tag: 1, forGood: false, isAck: false },
-      { tag: 4, forGood: false, isAck: false },
+      { tag: 2, how: 'ack' },
+      { tag: 1, how: 'requeue' },
+      { tag: 4, how: 'requeue' },
     ])
     expect(tx.holds(4)).toBe(true)
     tx.clear()

@@ -1,7 +1,7 @@
 // What a channel in tx mode holds back until commit: messages, whole, and settlements by delivery tag. 0-9-1 §1.9.
 import type { IncomingMessage } from '../../storage/message-store'
 import type { Gathered } from './publish-assembly'
-import type { Unacked } from './unacked'
+import type { Settlement, Unacked } from './unacked'
 
 export interface HeldPublish extends IncomingMessage {
   mandatory: boolean
@@ -9,8 +9,7 @@ export interface HeldPublish extends IncomingMessage {
 
 export interface HeldSettle {
   tag: number
-  forGood: boolean
-  isAck: boolean
+  how: Settlement
 }
 
 export class Transaction {
@@ -43,11 +42,11 @@ export class Transaction {
   }
 
   addAck(tag: number, multiple: boolean, unacked: Unacked): void {
-    this.add(tag, multiple, unacked, true, true)
+    this.add(tag, multiple, unacked, 'ack')
   }
 
   addReject(tag: number, multiple: boolean, requeue: boolean, unacked: Unacked): void {
-    this.add(tag, multiple, unacked, !requeue, false)
+    this.add(tag, multiple, unacked, requeue ? 'requeue' : 'reject')
   }
 
   /** The tag is settled by this transaction already. */
@@ -64,12 +63,12 @@ export class Transaction {
     this.tags = new Set()
   }
 
-  private add(tag: number, multiple: boolean, unacked: Unacked, forGood: boolean, isAck: boolean): void {
+  private add(tag: number, multiple: boolean, unacked: Unacked, how: Settlement): void {
     const tags = multiple ? unacked.tagsUpTo(tag === 0 ? unacked.newestTag : tag) : [tag]
     for (const t of tags) {
       if (this.tags.has(t)) continue
       this.tags.add(t)
-      this.settles.push({ tag: t, forGood, isAck })
+      this.settles.push({ tag: t, how })
     }
   }
 }

@@ -1,13 +1,16 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { UnackedOwner } from '../core/consumer'
-import { Unacked } from './unacked'
+import { type Settlement, Unacked } from './unacked'
 
 /** Writes down what it is told. */
 class Owner implements UnackedOwner {
   readonly said: string[] = []
   ack(ticket: number, bodyBytes: number): void {
     this.said.push(`ack ${ticket} ${bodyBytes}`)
+  }
+  reject(ticket: number, bodyBytes: number): void {
+    this.said.push(`reject ${ticket} ${bodyBytes}`)
   }
   requeue(ticket: number, bodyBytes: number): void {
     this.said.push(`requeue ${ticket} ${bodyBytes}`)
@@ -18,8 +21,14 @@ describe('Unacked', () => {
   it('is a map from tag to message, in order of tag', () => {
     const step = fc.oneof(
       { weight: 8, arbitrary: fc.record({ push: fc.constantFrom(1, 1, 1, 1, 2, 5, 40, 1000) }) },
-      { weight: 4, arbitrary: fc.record({ settle: fc.nat(), forGood: fc.boolean() }) },
-      { weight: 1, arbitrary: fc.record({ upTo: fc.nat(), forGood: fc.boolean() }) },
+      {
+        weight: 4,
+        arbitrary: fc.record({ settle: fc.nat(), how: fc.constantFrom<Settlement>('ack', 'reject', 'requeue') }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({ upTo: fc.nat(), how: fc.constantFrom<Settlement>('ack', 'reject', 'requeue') }),
+      },
       { weight: 1, arbitrary: fc.record({ newest: fc.integer({ min: 1, max: 30 }) }) },
     )
     fc.assert(
@@ -43,18 +52,18 @@ describe('Unacked', () => {
             const t =
               s.settle % 3 === 0 || model.size === 0 ? s.settle % (tag + 3) : [...model.keys()][s.settle % model.size]
             expect(unacked.has(t)).toBe(model.has(t))
-            expect(s.forGood ? unacked.ack(t) : unacked.requeue(t)).toBe(model.has(t))
-            if (model.has(t)) settled([t], s.forGood ? 'ack' : 'requeue')
+            expect(unacked.settle(t, s.how)).toBe(model.has(t))
+            if (model.has(t)) settled([t], s.how)
           } else if ('upTo' in s) {
             const upTo = s.upTo % (tag + 3)
             const tags = [...model.keys()].filter((t) => t <= upTo)
             expect(unacked.tagsUpTo(upTo)).toEqual(tags)
-            expect(s.forGood ? unacked.ackUpTo(upTo) : unacked.requeueUpTo(upTo)).toBe(tags.length)
-            settled(tags, s.forGood ? 'ack' : 'requeue')
+            expect(unacked.settleUpTo(upTo, s.how)).toBe(tags.length)
+            settled(tags, s.how)
           } else {
             // All but the oldest few: what a slow consumer beside fast ones does.
             for (const t of [...model.keys()].slice(3).slice(0, s.newest)) {
-              unacked.ack(t)
+              unacked.settle(t, 'ack')
               settled([t], 'ack')
             }
           }
@@ -73,11 +82,11 @@ describe('Unacked', () => {
 
   it('takes no more memory for one old delivery and a million newer ones that came and went', () => {
     const unacked = new Unacked()
-    const owner = { ack() {}, requeue() {} }
+    const owner = { ack() {}, reject() {}, requeue() {} }
     unacked.push(1, 1, owner, 0)
     for (let tag = 2; tag < 1_000_000; tag++) {
       unacked.push(tag, tag, owner, 0)
-      if (tag > 20) unacked.ack(tag - 10)
+      if (tag > 20) unacked.settle(tag - 10, 'ack')
     }
     expect(unacked.count).toBe(20)
     expect((unacked as unknown as { owners: unknown[] }).owners.length).toBeLessThan(200)

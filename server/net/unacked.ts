@@ -8,6 +8,9 @@ const CAPACITY_MIN = 16
 /** A ring that is at most this part full is not made larger. */
 const SPARSE_SHARE = 4
 
+/** acknowledged, rejected for good, or given back */
+export type Settlement = 'ack' | 'reject' | 'requeue'
+
 interface Straggler {
   ticket: Ticket
   bodyBytes: number
@@ -46,24 +49,8 @@ export class Unacked {
     return tag >= this.firstTag && tag < this.endTag && this.owners[this.slot(tag)] !== null
   }
 
-  ack(tag: number): boolean {
-    return this.settle(tag, true)
-  }
-
-  requeue(tag: number): boolean {
-    return this.settle(tag, false)
-  }
-
-  ackUpTo(tag: number): number {
-    return this.settleUpTo(tag, true)
-  }
-
-  requeueUpTo(tag: number): number {
-    return this.settleUpTo(tag, false)
-  }
-
   requeueAll(): void {
-    this.settleUpTo(this.endTag - 1, false)
+    this.settleUpTo(this.endTag - 1, 'requeue')
   }
 
   /** Tags not settled, up to and including `tag`. */
@@ -78,33 +65,33 @@ export class Unacked {
     return this.endTag - 1
   }
 
-  private settle(tag: number, forGood: boolean): boolean {
-    if (!this.isInRing(tag)) return this.settleStraggler(tag, forGood)
+  /** false: there is no such delivery. */
+  settle(tag: number, how: Settlement): boolean {
+    if (!this.isInRing(tag)) return this.settleStraggler(tag, how)
     const slot = this.slot(tag)
     const owner = this.owners[slot] as UnackedOwner
     this.owners[slot] = null
     this.count--
     if (tag === this.firstTag) this.closeHoles()
-    if (forGood) owner.ack(this.tickets[slot], this.sizes[slot])
-    else owner.requeue(this.tickets[slot], this.sizes[slot])
+    settleWith(owner, this.tickets[slot], this.sizes[slot], how)
     return true
   }
 
-  private settleStraggler(tag: number, forGood: boolean): boolean {
+  private settleStraggler(tag: number, how: Settlement): boolean {
     const straggler = this.stragglers.get(tag)
     if (straggler === undefined) return false
     this.stragglers.delete(tag)
     this.count--
-    if (forGood) straggler.owner.ack(straggler.ticket, straggler.bodyBytes)
-    else straggler.owner.requeue(straggler.ticket, straggler.bodyBytes)
+    settleWith(straggler.owner, straggler.ticket, straggler.bodyBytes, how)
     return true
   }
 
-  private settleUpTo(tag: number, forGood: boolean): number {
+  /** Up to and including `tag`; returns how many. */
+  settleUpTo(tag: number, how: Settlement): number {
     const before = this.count
-    for (const t of this.stragglers.keys()) if (t <= tag) this.settleStraggler(t, forGood)
+    for (const t of this.stragglers.keys()) if (t <= tag) this.settleStraggler(t, how)
     const last = Math.min(tag, this.endTag - 1)
-    for (let t = this.firstTag; t <= last && this.count > 0; t++) this.settle(t, forGood)
+    for (let t = this.firstTag; t <= last && this.count > 0; t++) this.settle(t, how)
     return before - this.count
   }
 
@@ -152,4 +139,10 @@ export class Unacked {
     this.sizes = sizes
     this.owners = owners
   }
+}
+
+function settleWith(owner: UnackedOwner, ticket: Ticket, bodyBytes: number, how: Settlement): void {
+  if (how === 'ack') owner.ack(ticket, bodyBytes)
+  else if (how === 'reject') owner.reject(ticket, bodyBytes)
+  else owner.requeue(ticket, bodyBytes)
 }

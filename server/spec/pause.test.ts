@@ -83,6 +83,19 @@ if (process.env.AMQP_SPEC_URL === undefined) {
       expect(await on.channel.bodies(1)).toEqual(['m'])
     })
 
+    it('that is a stream does likewise, and may not be purged in part', async () => {
+      const channel = await plain(on)
+      await channel.call('queue.declare', { queue: 'q', durable: true, arguments: { 'x-queue-type': 'stream' } })
+      await channel.call('basic.qos', { prefetchCount: 10 })
+      await put('q/pause')
+      await channel.call('basic.consume', { queue: 'q', arguments: { 'x-stream-offset': 'first' } })
+      publish(channel, '1', '2')
+      await channel.sync('q')
+      await put('q/resume')
+      expect(await channel.bodies(2)).toEqual(['1', '2'])
+      expect((await http(on, 'DELETE', 'q/contents?count=1')).status).toBe(400)
+    })
+
     it.each(['pause', 'resume'])('is found: %s of what is not there is 404', async (what) => {
       expect((await http(on, 'PUT', `nothing/${what}`)).status).toBe(404)
     })

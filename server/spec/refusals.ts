@@ -2,7 +2,7 @@
 // that is blamed. In strings of a row $q and $x stand for a queue's and an exchange's name of the test's own.
 import { expect, it } from '@jest/globals'
 import type { RawChannel } from '../../clients/raw'
-import type { MethodArgs, MethodName, Properties } from '../../protocol'
+import { type MethodArgs, type MethodName, type Properties, Typed } from '../../protocol'
 import type { BrokerUnderTest, PerBroker } from './with-broker'
 
 /** A method and its arguments; basic.publish is sent with the body 'body' and these properties. */
@@ -66,6 +66,6 @@ export function send(channel: RawChannel, [method, args = {}, properties = {}]: 
 function fillIn(value: unknown, names: Record<string, string>): unknown {
   if (typeof value === 'string') return value.replace(/\$[qx]/g, (name) => names[name])
   if (Array.isArray(value)) return value.map((item) => fillIn(item, names))
-  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value)) return value
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value) || value instanceof Typed) return value
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, fillIn(item, names)]))
 }

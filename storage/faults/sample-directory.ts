@@ -134,6 +134,7 @@ function journalOver(backend: SqliteBackend, onError: (error: Error) => void = (
     },
     requestTurn() {},
     requestSettle() {},
+    now: () => 0,
   })
   const range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
   const load = async (ticket: Ticket): Promise<string | null> => {

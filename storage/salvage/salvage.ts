@@ -341,6 +341,7 @@ class LostMessages implements RecordSink {
 
   onReturned(): void {}
   onDelivered(): void {}
+  onTime(): void {}
 
   /** By entry: how many messages of which queue. */
   summary(): Map<LogPosition, Map<number, number>> {
@@ -364,6 +365,7 @@ function withoutMessages(records: Uint8Array): Uint8Array {
     },
     onReturned: (queueId, first, count) => kept.returned(queueId, first, count),
     onDelivered: (queueId, ticket) => kept.deliveredUpTo(queueId, ticket),
+    onTime() {},
   })
   return kept.finish()
 }
