@@ -1,0 +1,173 @@
+// Runs every client folder that has a `run` and an `install` against a fresh broker each, or all against the one at
+// --url, and writes the table of results into clients/README.md. Exits 1 when any client found a difference.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+
+const folder = join(__dirname, '..', '..', 'clients')
+const installLimitMs = 600_000
+const runLimitMs = 400_000
+const tableStart = '<!-- results -->'
+
+interface Result {
+  name: string
+  client: string
+  version: string
+  language: string
+  passed: number
+  failed: number
+  seconds: number
+}
+
+interface TestBroker {
+  env: NodeJS.ProcessEnv
+  stop(): void
+}
+
+async function main(): Promise<void> {
+  const options = {
+    url: { type: 'string' },
+    admin: { type: 'string' },
+    only: { type: 'string', multiple: true },
+  } as const
+  const { values } = parseArgs({ options })
+  const results: Result[] = []
+  for (const name of clientFolders(values.only)) results.push(await check(name, values.url, values.admin))
+  const table = tableOf(results)
+  console.log(`\n${table}`)
+  if (values.url === undefined && values.only === undefined) writeTable(table)
+  const failed = sum(results, 'failed')
+  console.log(`${sum(results, 'passed')} passed, ${failed} failed`)
+  process.exitCode = failed > 0 ? 1 : 0
+}
+
+function clientFolders(only: string[] | undefined): string[] {
+  const isClient = (name: string): boolean =>
+    existsSync(join(folder, name, 'run')) && existsSync(join(folder, name, 'install'))
+  return readdirSync(folder).filter((name) => isClient(name) && (only?.includes(name) ?? true))
+}
+
+async function check(name: string, url: string | undefined, admin: string | undefined): Promise<Result> {
+  console.log(`\n--- ${name}`)
+  const result = { name, client: name, version: '', language: '', passed: 0, failed: 1, seconds: 0 }
+  let broker: TestBroker | null = null
+  try {
+    Object.assign(result, installed(name))
+    broker = url === undefined ? await freshBroker() : foreignBroker(url, admin)
+    const start = performance.now()
+    const output = await run(join(folder, name, 'run'), broker.env)
+    result.seconds = Math.round((performance.now() - start) / 1000)
+    Object.assign(result, counted(output.text, output.code))
+  } catch (error) {
+    console.log(`FAILED ${name}: ${error instanceof Error ? error.message : error}`)
+  } finally {
+    broker?.stop()
+  }
+  return result
+}
+
+/** What `install` says on its last line: client=… version=… language=… */
+function installed(name: string): Partial<Result> {
+  const output = execFileSync(join(folder, name, 'install'), { encoding: 'utf8', timeout: installLimitMs })
+  const fields = /client=(.*) version=(.*) language=(.*)/.exec(output)
+  if (fields === null) throw new Error('install does not say what it installed')
+  return { client: fields[1], version: fields[2], language: fields[3] }
+}
+
+function counted(text: string, code: number | null): Pick<Result, 'passed' | 'failed'> {
+  const line = [...text.matchAll(/^(\d+) passed, (\d+) failed/gm)].at(-1)
+  if (line === undefined) return { passed: 0, failed: 1 }
+  const failed = Number(line[2])
+  return { passed: Number(line[1]), failed: code === 0 ? failed : Math.max(1, failed) }
+}
+
+/** A program in a process group of its own, so that what it started ends with it when its time is up. */
+function run(command: string, env: NodeJS.ProcessEnv): Promise<{ text: string; code: number | null }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, { env, detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
+    let text = ''
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk
+      process.stdout.write(chunk)
+    })
+    const timer = setTimeout(() => endGroup(child, runLimitMs), runLimitMs)
+    child.on('error', reject)
+    child.on('exit', (code) => {
+      clearTimeout(timer)
+      // Not on 'close': a process that was left behind may hold the pipe open for ever.
+      setImmediate(() => resolve({ text, code }))
+    })
+  })
+}
+
+function endGroup(child: ChildProcess, limitMs: number): void {
+  console.log(`FAILED: not done after ${limitMs / 1000} s`)
+  if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+}
+
+function foreignBroker(url: string, admin: string | undefined): TestBroker {
+  const env: NodeJS.ProcessEnv = { ...process.env, LEVERET_URL: url }
+  if (admin !== undefined) env.LEVERET_ADMIN = admin
+  return { env, stop: () => {} }
+}
+
+async function freshBroker(): Promise<TestBroker> {
+  const work = mkdtempSync(join(tmpdir(), 'leveret-clients-'))
+  const [port, adminPort] = [await freePort(), await freePort()]
+  const restart = join(folder, 'restart-broker')
+  const env: NodeJS.ProcessEnv = {
+    ...process.env,
+    CLIENTS_WORK: work,
+    CLIENTS_MAIN: join(__dirname, '..', 'server', 'main.js'),
+    CLIENTS_PORT: String(port),
+    CLIENTS_ADMIN_PORT: String(adminPort),
+    LEVERET_URL: `amqp://guest:guest@127.0.0.1:${port}`,
+    LEVERET_ADMIN: `http://guest:guest@127.0.0.1:${adminPort}`,
+    LEVERET_RESTART: restart,
+  }
+  execFileSync(restart, { env, stdio: 'inherit' })
+  const stop = (): void => {
+    try {
+      process.kill(Number(readFileSync(join(work, 'pid'), 'utf8')), 'SIGKILL')
+    } catch {
+      console.log('the broker had already ended')
+    }
+    rmSync(work, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
+  }
+  return { env, stop }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().on('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number }
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+function sum(results: Result[], field: 'passed' | 'failed'): number {
+  return results.reduce((total, result) => total + result[field], 0)
+}
+
+function tableOf(results: Result[]): string {
+  const row = (r: Result): string =>
+    `| [${r.client}](${r.name}) | ${r.version} | ${r.language} | ${r.passed} of ${r.passed + r.failed} | ${r.seconds} |`
+  return [
+    '| client | version | language | checks passed | seconds |',
+    '| --- | --- | --- | --- | --- |',
+    ...results.map(row),
+  ].join('\n')
+}
+
+function writeTable(table: string): void {
+  const readme = join(folder, 'README.md')
+  const [head] = readFileSync(readme, 'utf8').split(tableStart)
+  writeFileSync(readme, `${head}${tableStart}\n${table}\n`)
+}
+
+void main()
