@@ -136,8 +136,8 @@ const broken: { what: string; bytes: string; text: string }[] = [
   },
   {
     what: 'a size one too large',
-    bytes: '03 0001 00000ff9',
-    text: 'type 3, all octets = <<>>: {frame_too_large,4089,4088}',
+    bytes: '03 0001 00001001',
+    text: 'type 3, all octets = <<>>: {frame_too_large,4097,4088}',
   },
   {
     what: 'the largest size',
