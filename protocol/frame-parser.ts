@@ -38,7 +38,7 @@ export class FrameParser {
   private isResuming = false
 
   /** `frameMax` in bytes, checked before anything of a frame is kept: of its payload, since some clients leave its 8 bytes of
-     *  head and end out of account, and RabbitMQ lets them. May change between frames. */
+   *  head and end out of account, and RabbitMQ lets them. May change between frames. */
   constructor(
     private readonly sink: FrameSink,
     public frameMax: number,

@@ -232,7 +232,7 @@ describe('an exchange', () => {
   })
 
   it('of type topic matches a routing key of as many words as fit', async () => {
-    if (broker.kind !== 'leveret') return // RabbitMQ tries every way to share the words out, for minutes
+    if (broker.kind !== 'leveret') return // RabbitMQ 3.10 fails this one
     const channel = await broker.channel()
     const queue = await broker.queue(channel)
     for (const routingKey of ['#.#.#.#.#.#.#.#.#.#.end', '*.#.*.#.*.#.*.#.never'])
