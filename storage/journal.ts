@@ -394,6 +394,7 @@ export class Journal {
     records.time(this.events.now())
     const payload = Buffer.allocUnsafeSlow(bytes)
     let at = 0
+    const hasExpirations = built.expirations.size > 0
     let runStart = -1
     let runEnd = -1
     for (let i = from; i < to; i++) {
@@ -409,7 +410,7 @@ export class Journal {
         built.queueIds,
         i === 0 ? 0 : built.ends[i - 1],
         built.ends[i],
-        built.expirationOf(built.tickets[i]),
+        hasExpirations ? built.expirationOf(built.tickets[i]) : -1,
       )
       if (start !== runEnd) {
         if (runEnd !== -1) at += (segment.slab as Buffer).copy(payload, at, runStart, runEnd)

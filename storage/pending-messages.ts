@@ -41,7 +41,7 @@ export class PendingMessages {
   }
 
   expirationOf(ticket: Ticket): number {
-    return this.expirations.size === 0 ? -1 : (this.expirations.get(ticket) ?? -1)
+    return this.expirations.get(ticket) ?? -1
   }
 
   append(other: PendingMessages): void {
