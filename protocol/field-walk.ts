@@ -57,6 +57,23 @@ export function findHeader(buf: Buffer, start: number, end: number, name: Buffer
   return false
 }
 
+/** Every field of the table, in order: where it begins, where its type octet stands, where it ends. For a table that was
+ *  validated. */
+export function eachField(
+  buf: Buffer,
+  start: number,
+  end: number,
+  onField: (at: number, typeAt: number, end: number) => void,
+): void {
+  let at = start + 4
+  while (at < end) {
+    const typeAt = at + 1 + buf[at]
+    const next = skipValue(buf, typeAt, end, 0)
+    onField(at, typeAt, next)
+    at = next
+  }
+}
+
 /** Whether a field of the table itself has one of two names. For a table that was validated; one walk, on the per-message lane. */
 export function hasEither(buf: Buffer, start: number, end: number, one: Buffer, other: Buffer): boolean {
   const lengthOne = one.length

@@ -71,23 +71,30 @@ export function propertyFlags(buf: Buffer, start: number): number {
 export function deliveryModeOf(buf: Buffer, start: number, _end: number): number {
   const flags = propertyFlags(buf, start)
   if ((flags & FLAG_DELIVERY_MODE) === 0) return 0
-  return buf[behindHeaders(buf, start + 2, flags)]
+  return buf[behindHeaders(buf, start, flags)]
 }
 
 /** priority; 0 when absent. */
 export function priorityOf(buf: Buffer, start: number, _end: number): number {
   const flags = propertyFlags(buf, start)
   if ((flags & FLAG_PRIORITY) === 0) return 0
-  const at = behindHeaders(buf, start + 2, flags)
+  const at = behindHeaders(buf, start, flags)
   return buf[flags & FLAG_DELIVERY_MODE ? at + 1 : at]
 }
 
-/** Where the properties behind `headers` begin. */
-function behindHeaders(buf: Buffer, at: number, flags: number): number {
+/** Where `headers` stand, or would stand, among the properties whose flags are at `start`. */
+export function headersAt(buf: Buffer, start: number): number {
+  const flags = propertyFlags(buf, start)
+  let at = start + 2
   if (flags & FLAG_CONTENT_TYPE) at += 1 + buf[at]
   if (flags & FLAG_CONTENT_ENCODING) at += 1 + buf[at]
-  if (flags & FLAG_HEADERS) at += 4 + buf.readUInt32BE(at)
   return at
+}
+
+/** Where the properties behind `headers` begin. */
+function behindHeaders(buf: Buffer, start: number, flags: number): number {
+  const at = headersAt(buf, start)
+  return flags & FLAG_HEADERS ? at + 4 + buf.readUInt32BE(at) : at
 }
 
 /** Finds one property of validated ones by its flag: `range` spans the text without its length, the table with its length

@@ -11,11 +11,12 @@ import { storedBodyLength } from '../../storage/segment'
 import { ManualClock } from './clock'
 import { Core } from './core'
 import { Declarations } from './declarations'
+import { LOGGED } from './publishing'
 import type { Queue } from './queue'
 import { Session } from './session'
 import { Random } from './simulation/random'
 import type { User } from './users'
-import { LOGGED, type Vhost } from './vhost'
+import type { Vhost } from './vhost'
 
 const SEEDS = 60
 const STEPS = 120
@@ -74,7 +75,7 @@ class Run {
     for (let count = 1 + this.random.below(5); count > 0; count--) {
       const delay = this.random.below(DELAY_MAX)
       const body = `${this.messages.length}${' '.repeat(this.random.chance(10) ? 90_000 : 0)}`
-      const outcome = this.vhost.publish(null, delayed(delay, body))
+      const outcome = this.vhost.publishing.publish(null, delayed(delay, body))
       expect(outcome).toBe(LOGGED)
       const { gathering } = this.core.journal
       this.messages.push({ due: this.clock.now() + delay, batch: gathering, seen: 0, isDurable: false })

@@ -4,6 +4,7 @@
 import type { Clock, Timer } from './clock'
 import type { Ticket } from './core-api'
 import { DueHeap } from './due-heap'
+import type { Waiting } from './waiting'
 
 /** Timers do not notice that the clock was set or the machine slept: so late, at most, is what was due meanwhile. */
 const TIMER_MS_MAX = 10_000
@@ -11,11 +12,7 @@ const TIMER_MS_MAX = 10_000
 const STALE_MIN = 1024
 
 export class Expiry {
-  /** Expired, or dropped, and still in the queue's ring, where they are passed over. */
-  readonly gone = new Set<Ticket>()
   private readonly heap = new DueHeap()
-  /** With a time, and back in the queue after a delivery. */
-  private readonly returned = new Set<Ticket>()
   private readonly unacked = new Set<Ticket>()
   /** Unacked, and its time has come: it expires should it come back. */
   private readonly overdue = new Set<Ticket>()
@@ -24,6 +21,7 @@ export class Expiry {
 
   constructor(
     private readonly clock: Clock,
+    private readonly waiting: Waiting,
     private readonly onDue: () => void,
   ) {}
 
@@ -32,68 +30,45 @@ export class Expiry {
     this.arm()
   }
 
-  /** The first whose time has come and that waits: in the ring, whose head is `ringHead`, or back from a consumer. null: none.
-   *  It stays the first until `pop`. */
-  firstDue(now: number, ringHead: Ticket): Ticket | null {
+  /** The first that waits and whose time has come; null: there is none. It stays the first until it is taken out of `waiting`. */
+  firstDue(now: number): Ticket | null {
     const { heap } = this
     while (heap.length > 0 && heap.firstDue <= now) {
       const ticket = heap.firstTicket
-      if (this.waits(ticket, ringHead)) return ticket
+      if (this.waiting.has(ticket)) return ticket
       if (this.unacked.has(ticket)) this.overdue.add(ticket)
       heap.pop()
     }
     return null
   }
 
-  private waits(ticket: Ticket, ringHead: Ticket): boolean {
-    return !this.gone.has(ticket) && (ticket >= ringHead || this.returned.has(ticket))
-  }
-
-  /** The first has expired. */
-  pop(): void {
-    const ticket = this.heap.firstTicket
-    this.heap.pop()
-    this.returned.delete(ticket)
-    this.gone.add(ticket)
-  }
-
   onDelivered(ticket: Ticket): void {
-    this.returned.delete(ticket)
     this.unacked.add(ticket)
   }
 
-  /** It has left the queue for good, ready or unacked. */
+  /** It was unacked, and is settled. */
   onSettled(ticket: Ticket): void {
-    this.returned.delete(ticket)
     this.unacked.delete(ticket)
     this.overdue.delete(ticket)
   }
 
-  /** true: its time came while a consumer had it. */
-  onReturned(ticket: Ticket): boolean {
-    // One without a time is of no concern.
-    if (!this.unacked.delete(ticket)) return false
-    this.returned.add(ticket)
-    return this.overdue.delete(ticket)
+  /** It was unacked, and waits again. */
+  onReturned(ticket: Ticket): void {
+    this.unacked.delete(ticket)
+    if (this.overdue.delete(ticket)) this.add(this.clock.now(), ticket)
   }
 
-  /** Nothing waits any more. */
-  onPurged(): void {
-    this.gone.clear()
-    this.returned.clear()
-  }
-
-  /** Lets go of entries of what has gone, when they are most of them. Call now and again. */
-  tidy(ringHead: Ticket, held: number): void {
+  /** Lets go of entries of what has gone, when they are most of them. Call now and again; `held`: messages ready and unacked. */
+  tidy(held: number): void {
     const { heap } = this
     if (heap.length < STALE_MIN || heap.length < 2 * held) return
-    const entries = [...heap.entries()].filter(({ ticket }) => this.waits(ticket, ringHead) || this.unacked.has(ticket))
+    const entries = [...heap.entries()].filter(({ ticket }) => this.waiting.has(ticket) || this.unacked.has(ticket))
     heap.length = 0
     for (const { due, ticket } of entries) heap.push(due, ticket)
   }
 
   get heldBytes(): number {
-    return this.heap.heldBytes + (this.gone.size + this.returned.size + this.unacked.size) * 32
+    return this.heap.heldBytes + (this.unacked.size + this.overdue.size) * 32
   }
 
   /** For the first that is due; does nothing where a timer already stands for then. */

@@ -1,6 +1,4 @@
 // Which gates an exchange or a queue has, by its type and arguments. Called by the vhost when it makes them.
-import type { IncomingMessage } from '../../storage/message-store'
-import type { Destination } from './binding'
 import type { Arguments } from './core-api'
 import { Deduplication, isDeduplicating } from './deduplication'
 import { IdLog } from './deduplication-log'
@@ -13,10 +11,6 @@ import type { VhostContext } from './vhost'
 
 export interface GateSurroundings extends VhostContext {
   nextQueueId(): number
-  /** Routes what an exchange had kept on to a queue, or through another exchange. */
-  deliver(m: IncomingMessage, to: Destination): void
-  /** Routes what the exchange had kept, as if it had just come. */
-  release(m: IncomingMessage, exchange: string, furtherKeys: readonly string[]): void
 }
 
 export function gatesOf(name: string, spec: ExchangeSpec, around: GateSurroundings): Gate[] {
@@ -27,10 +21,10 @@ export function gatesOf(name: string, spec: ExchangeSpec, around: GateSurroundin
     gates.push(new Deduplication(spec.arguments, around, log))
   }
   if (isDelaying(spec.type, spec.arguments)) {
-    gates.push(new Delay(shelf(), (m, furtherKeys) => around.release(m, name, furtherKeys)))
+    gates.push(new Delay(shelf(), (m, furtherKeys) => around.publishing.release(m, name, furtherKeys)))
   }
   if (spec.type === 'x-recent-history') {
-    gates.push(new RecentHistory(spec.arguments, shelf(), (m, to) => around.deliver(m, to)))
+    gates.push(new RecentHistory(spec.arguments, shelf(), (m, to) => around.publishing.deliver(m, to)))
   }
   return gates
 }

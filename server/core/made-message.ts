@@ -26,7 +26,8 @@ export function madeMessage(exchange: string, routingKey: string, properties: Bu
   }
 }
 
-function shortstr(text: string): Buffer {
+/** A name as it stands on the wire. Throws 406 for one over 255 bytes. */
+export function shortstr(text: string): Buffer {
   const bytes = Buffer.from(text)
   if (bytes.length > 255) throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'a name is at most 255 bytes')
   return Buffer.concat([Buffer.from([bytes.length]), bytes])

@@ -23,9 +23,10 @@ import type { LimitKind } from './limits'
 import { madeMessage } from './made-message'
 import type { Policy, PolicyKind } from './policies'
 import { checkClaims } from './publish-claims'
+import { LOGGED, ROUTED } from './publishing'
 import type { Queue, Taken } from './queue'
 import { Session } from './session'
-import { LOGGED, ROUTED, type Vhost } from './vhost'
+import type { Vhost } from './vhost'
 
 export interface ManagementSurroundings {
   version: string
@@ -267,7 +268,7 @@ export class CoreManagement implements Management {
     const { vhost: where, session } = this.as(user, vhost)
     const message = madeMessage(exchange, routingKey, properties, body)
     checkClaims(message, user)
-    const outcome = where.publish(session, message)
+    const outcome = where.publishing.publish(session, message)
     const isRouted = outcome === ROUTED || outcome === LOGGED
     if (!isRouted) this.core.counters.dropUnroutable++
     if (outcome >= LOGGED) await this.core.journal.whenDurable()

@@ -5,13 +5,7 @@
 //
 //   ... [15]x-stream-offset l offset:i64 [14]x-leveret-time l ms:i64  end of the table
 import { hasEither } from '../../protocol/field-walk'
-import {
-  FLAG_CONTENT_ENCODING,
-  FLAG_CONTENT_TYPE,
-  FLAG_HEADERS,
-  locateProperty,
-  propertyFlags,
-} from '../../protocol/properties'
+import { FLAG_HEADERS, headersAt, locateProperty } from '../../protocol/properties'
 import { copyBytes } from '../../storage/bytes'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
 import { storedHeaderStart } from '../../storage/segment'
@@ -48,7 +42,7 @@ export class StreamStamp {
     const stamped = copyOf(m)
     const hasTable = this.locateUnstamped(stamped)
     const { headerBuf, headerStart, headerEnd } = stamped
-    const behind = hasTable ? this.table.end : behindTexts(headerBuf, headerStart + PROPERTIES_AT)
+    const behind = hasTable ? this.table.end : headersAt(headerBuf, headerStart + PROPERTIES_AT)
     const buf = this.header.of(headerEnd - headerStart + 4 + FIELDS.length)
     let at = copyBytes(headerBuf, headerStart, behind, buf, 0)
     if (hasTable) buf.writeUInt32BE(behind - this.table.start - 4 + FIELDS.length, this.table.start - headerStart)
@@ -117,15 +111,6 @@ class Room {
     if (bytes > this.kept.length) this.kept = Buffer.allocUnsafeSlow(Math.min(KEPT_BYTES_MAX, bytes * 2))
     return this.kept
   }
-}
-
-/** Where headers would stand among the properties at `start`, which have none. */
-function behindTexts(buf: Buffer, start: number): number {
-  const flags = propertyFlags(buf, start)
-  let at = start + 2
-  if (flags & FLAG_CONTENT_TYPE) at += 1 + buf[at]
-  if (flags & FLAG_CONTENT_ENCODING) at += 1 + buf[at]
-  return at
 }
 
 function isOffsetField(buf: Buffer, at: number): boolean {

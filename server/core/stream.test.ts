@@ -13,12 +13,13 @@ import { ChannelCredit, type Consumer, type ConsumerSink } from './consumer'
 import { Core } from './core'
 import type { Arguments, Ticket } from './core-api'
 import { Declarations } from './declarations'
+import { LOGGED } from './publishing'
 import type { Queue } from './queue'
 import { Session } from './session'
 import { asIncoming } from './shelf'
 import { Random } from './simulation/random'
 import type { User } from './users'
-import { LOGGED, type Vhost } from './vhost'
+import type { Vhost } from './vhost'
 
 const SEEDS = 60
 const STEPS = 150
@@ -114,7 +115,7 @@ class Run {
       const body = `${this.messages.length}`.padStart(BODY_DIGITS) + ' '.repeat(this.random.chance(15) ? 60_000 : 0)
       const exchange = this.random.chance(50) ? 'amq.fanout' : ''
       const message = sampleMessage({ exchange, routingKey: 's', body, persistent: this.random.chance(50) })
-      expect(this.vhost.publish(null, message)).toBe(LOGGED)
+      expect(this.vhost.publishing.publish(null, message)).toBe(LOGGED)
       this.messages.push({ batch: this.core.journal.gathering, isDurable: false })
     }
   }

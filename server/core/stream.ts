@@ -301,8 +301,9 @@ export class Stream implements QueueView, UnackedOwner {
   }
 
   /** Deleted with all that is in it. Returns how much that was. */
-  purge(): number {
+  close(): number {
     const { count } = this.log
+    this.isDeleted = true
     this.stop()
     while (this.log.count > 0) {
       for (const ticket of ticketsOf(this.log.dropFirst())) this.context.journal.settle(ticket, this.id)

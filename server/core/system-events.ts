@@ -87,7 +87,7 @@ export class SystemEvents {
     this.pending = []
     this.isPublishing = true
     try {
-      for (const { exchange, message } of pending) this.around.vhost()?.publishOwn(exchange, message)
+      for (const { exchange, message } of pending) this.around.vhost()?.publishing.publishOwn(exchange, message)
     } finally {
       this.isPublishing = false
     }

@@ -1,29 +1,24 @@
-// A virtual host: its exchanges, queues and bindings, and the way of a publish through them. Checks of rights and of what a
-// client asked for are declarations.ts; this file keeps the state consistent and tells the journal what must survive.
-import { ReplyCode } from '../../protocol/constants'
-import { ChannelError } from '../../protocol/errors'
+// A virtual host: its exchanges, queues, bindings and policies. Checks of rights and of what a client asked for are declarations.ts;
+// this file keeps the state consistent and tells the journal what must survive. The way of messages through it: publishing.ts.
 import { type FieldTable, plainToTable, tableToJson } from '../../protocol/field-table'
-import { deliveryModeOf } from '../../protocol/properties'
 import type { Journal } from '../../storage/journal'
-import type { ByteRange, IncomingMessage } from '../../storage/message-store'
+import type { ByteRange } from '../../storage/message-store'
 import type { AnyQueue } from './any-queue'
 import { Binding, bindingKey, type Destination } from './binding'
 import type { Clock } from './clock'
 import type { Consumer } from './consumer'
 import type { BindingView, ChurnCounters, MessageCounters, Ticket, VhostView } from './core-api'
 import { newMessageCounters } from './counters'
-import { type DeathReason, deadLetterOf, isCycle } from './dead-letter'
 import { Requesters } from './direct-reply'
 import { Exchange, type ExchangeSpec } from './exchange'
-import { Firehose, TRACE_EXCHANGE } from './firehose'
+import { TRACE_EXCHANGE } from './firehose'
 import type { Shelved } from './gate'
 import { type GateSurroundings, gateOfQueue, gatesOf } from './gates'
 import type { Limits } from './limits'
 import { checkPolicy, Policies, type Policy, type PolicyKind } from './policies'
-import { expirationOf } from './publish-claims'
+import { Publishing } from './publishing'
 import { Queue, type QueueSpec } from './queue'
-import { type Gated, logIdsOf, type Route, Router } from './router'
-import type { Session } from './session'
+import { Router } from './router'
 import { Stream } from './stream'
 import { isStream } from './stream-arguments'
 import { EVENT_EXCHANGE, LOG_EXCHANGE, type SystemEvents } from './system-events'
@@ -39,10 +34,8 @@ export interface VhostContext {
   awaitLoad(queue: Dispatchable, ticket: Ticket): void
   /** Dispatches the queue when the next batch is on disk. */
   awaitCommit(queue: Dispatchable): void
-  /** The queue holds more than it may. */
-  onOverfull(queue: Queue): void
-  /** Sends a message that the queue gives up to where its settings say; the caller settles it then. */
-  deadLetter(queue: Queue, m: IncomingMessage, reason: DeathReason): void
+  /** Where messages go that are given up, or were kept. */
+  readonly publishing: Publishing
   removeQueue(queue: Queue): number
 }
 
@@ -70,21 +63,8 @@ export interface Surroundings {
   nextQueueId(): number
 }
 
-/** Where a publish went. */
-export const UNROUTABLE = 0
-export const ROUTED = 1
-/** Routed, and at least one queue logs it: its confirm waits for the batch being gathered. */
-export const LOGGED = 2
-/** To no queue, but an exchange on the way keeps it in the log: its confirm waits likewise. */
-export const UNROUTABLE_LOGGED = 3
-/** A queue took it not, being full: it is nacked. */
-export const REFUSED = -1
-export type Outcome = typeof UNROUTABLE | typeof ROUTED | typeof LOGGED | typeof UNROUTABLE_LOGGED | typeof REFUSED
-
-const PERSISTENT = 2
 /** The stored parameter that says that a queue is paused. */
 export const PAUSED_QUEUE = 'paused-queue'
-const PROPERTIES_AT = 12
 
 export const PREDECLARED: readonly [name: string, type: string, isInternal?: boolean][] = [
   ['', 'direct'],
@@ -109,8 +89,7 @@ export class Vhost implements VhostView, GateSurroundings {
   readonly requesters = new Requesters()
   readonly router: Router
   readonly policies = new Policies()
-  /** On while somebody traces the vhost's messages. */
-  firehose: Firehose | null = null
+  readonly publishing: Publishing
 
   constructor(
     readonly name: string,
@@ -119,162 +98,11 @@ export class Vhost implements VhostView, GateSurroundings {
     isDefault = false,
   ) {
     this.router = new Router(name, this.exchanges, this.queues, this.requesters)
+    this.publishing = new Publishing(this)
     for (const [exchange, type, internal = false] of isDefault ? [...PREDECLARED, ...OF_DEFAULT_VHOST] : PREDECLARED) {
       const spec = { type, durable: true, autoDelete: false, internal, arguments: {} }
       this.exchanges.set(exchange, new Exchange(exchange, spec))
     }
-  }
-
-  // -- per message ----------------------------------------------------------------------------------------------------
-
-  /** Throws 403 or 404 as ChannelError. `session` null: the broker itself publishes. */
-  publish(session: Session | null, m: IncomingMessage, channelNumber = 0): Outcome {
-    const route = this.router.route(m)
-    const { exchange, queues, logIds } = route
-    if (session !== null) this.checkPublish(session, exchange)
-    this.counters.publish++
-    this.surroundings.counters.publish++
-    exchange.publishIn++
-    if (this.firehose !== null) this.trace(this.firehose, session, channelNumber, m, route)
-    if (route.gated !== null) return this.publishGated(route, route.gated, m)
-    const count = queues.length
-    if (count === 0) return UNROUTABLE
-    exchange.publishOut += count
-    const isLogged = this.store(m, queues, logIds)
-    if (this.wasRefused) return REFUSED
-    return isLogged ? LOGGED : ROUTED
-  }
-
-  /** The message into the queues. true: one of them logs it. */
-  private store(m: IncomingMessage, queues: readonly Queue[], logIds: readonly number[]): boolean {
-    if (this.refusing === 0) return this.storeIn(m, queues, logIds)
-    const takers = this.takersOf(m, queues)
-    return takers.length > 0 && this.storeIn(m, takers, logIdsOf(takers))
-  }
-
-  /** Those that are not full. */
-  private takersOf(m: IncomingMessage, queues: readonly Queue[]): readonly Queue[] {
-    const bodyBytes = m.bodyEnd - m.bodyStart
-    const full = queues.filter((queue) => queue.refuses(bodyBytes))
-    this.wasRefused = full.length > 0
-    if (full.length === 0) return queues
-    for (const queue of full) if (queue.settings.overflow === 'reject-publish-dlx') this.deadLetter(queue, m, 'maxlen')
-    this.wasRefused = true
-    return queues.filter((queue) => !full.includes(queue))
-  }
-  /** Queues that refuse messages when they are full. */
-  private refusing = 0
-  /** The last message was refused by one. */
-  private wasRefused = false
-
-  private storeIn(m: IncomingMessage, queues: readonly Queue[], logIds: readonly number[]): boolean {
-    const count = queues.length
-    const { journal } = this.surroundings
-    const bodyBytes = m.bodyEnd - m.bodyStart
-    const expiration = expirationOf(m)
-    const isLogged =
-      logIds.length !== 0 && deliveryModeOf(m.headerBuf, m.headerStart + PROPERTIES_AT, m.headerEnd) === PERSISTENT
-    const ticket = journal.store.append(m, count, isLogged ? logIds.length : 0)
-    if (isLogged) {
-      for (let i = 0; i < logIds.length; i++) journal.addQueue(logIds[i])
-      journal.enqueue(ticket, bodyBytes, expiration)
-    }
-    for (let i = 0; i < count; i++) queues[i].push(ticket, bodyBytes, expiration)
-    if (this.overfull.length > 0) this.dropOverflow()
-    return isLogged
-  }
-
-  private publishGated({ exchange, queues, logIds }: Route, gated: Gated, m: IncomingMessage): Outcome {
-    const isTaken = queues.length > 0 || gated.isTaken
-    let isLogged = false
-    for (const gate of gated.gates) if (gate.onPublish(m, gated.message, isTaken)) isLogged = true
-    exchange.publishOut += queues.length + gated.streams.length
-    if (queues.length > 0 && this.store(m, queues, logIds)) isLogged = true
-    if (this.wasRefused) return REFUSED
-    if (!isTaken) return isLogged ? UNROUTABLE_LOGGED : UNROUTABLE
-    return isLogged ? LOGGED : ROUTED
-  }
-
-  /** Routes what an exchange had kept on to a queue, or through another exchange. */
-  deliver(m: IncomingMessage, to: Destination): void {
-    if (to instanceof Stream) to.onPublish(m)
-    else if (to.kind === 'queue') {
-      this.store(m, [to], to.logId === 0 ? [] : [to.logId])
-    } else this.storeRouted(this.router.routeFrom(to, m), m)
-  }
-
-  /** Routes what the exchange had kept, as if it had just come. */
-  release(m: IncomingMessage, exchange: string, furtherKeys: readonly string[]): void {
-    const from = this.exchanges.get(exchange)
-    if (from === undefined) return
-    const route = this.router.routeReleased(from, m, furtherKeys)
-    from.publishOut += route.queues.length + (route.gated?.streams.length ?? 0)
-    this.storeRouted(route, m)
-  }
-
-  // -- dead letters ---------------------------------------------------------------------------------------------------
-
-  onOverfull(queue: Queue): void {
-    this.overfull.push(queue)
-  }
-  private overfull: Queue[] = []
-  private isDropping = false
-
-  /** One after the other: what one drops may fill the next. */
-  private dropOverflow(): void {
-    if (this.isDropping) return
-    this.isDropping = true
-    const range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
-    for (let queue = this.overfull.pop(); queue !== undefined; queue = this.overfull.pop()) queue.dropOverflow(range)
-    this.isDropping = false
-  }
-
-  deadLetter(queue: Queue, m: IncomingMessage, reason: DeathReason): void {
-    const { deadLetterExchange, deadLetterKey: routingKey } = queue.settings
-    const exchange = this.exchanges.get(deadLetterExchange ?? '')
-    if (deadLetterExchange === null || exchange === undefined) return
-    const death = { queue: queue.name, reason, nowMs: this.clock.now(), exchange: exchange.name, routingKey }
-    const { message, deaths } = deadLetterOf(m, death)
-    const route = this.router.routeFrom(exchange, message)
-    const queues = route.queues.filter(({ name }) => !isCycle(name, deaths))
-    exchange.publishIn++
-    exchange.publishOut += queues.length
-    this.storeRouted({ ...route, queues, logIds: logIdsOf(queues) }, message)
-  }
-
-  private storeRouted({ queues, logIds, gated }: Route, m: IncomingMessage): void {
-    const isTaken = queues.length > 0 || gated?.isTaken === true
-    if (gated !== null) for (const gate of gated.gates) gate.onPublish(m, gated.message, isTaken)
-    if (queues.length > 0) this.store(m, queues, logIds)
-    else if (!isTaken) {
-      this.counters.dropUnroutable++
-      this.surroundings.counters.dropUnroutable++
-    }
-  }
-
-  // -- the firehose ---------------------------------------------------------------------------------------------------
-
-  set tracing(isOn: boolean) {
-    const { nodeName } = this.surroundings
-    this.firehose = isOn ? new Firehose(nodeName, this.name, (copy) => this.publishOwn(TRACE_EXCHANGE, copy)) : null
-  }
-
-  get tracing(): boolean {
-    return this.firehose !== null
-  }
-
-  private trace(firehose: Firehose, session: Session | null, channelNumber: number, m: IncomingMessage, route: Route) {
-    const peer = { connectionName: session?.connectionName ?? '', user: session?.user.name ?? '', channelNumber }
-    firehose.onPublish(peer, m, route.furtherKeys, [...route.queues, ...(route.gated?.streams ?? [])])
-  }
-
-  /** What the broker itself has to say. It is not counted, nor traced, nor looked at by gates. */
-  publishOwn(exchange: string, m: IncomingMessage): void {
-    const from = this.exchanges.get(exchange)
-    if (from === undefined || from.bindings.size === 0) return
-    const { queues, logIds, gated } = this.router.routeFrom(from, m)
-    for (const stream of gated?.streams ?? []) stream.onPublish(m)
-    if (queues.length > 0) this.store(m, queues, logIds)
   }
 
   // -- events ---------------------------------------------------------------------------------------------------------
@@ -294,16 +122,12 @@ export class Vhost implements VhostView, GateSurroundings {
     this.surroundings.systemEvents.emit(key, () => ({ ...describe(), vhost: this.name }))
   }
 
-  private checkPublish(session: Session, exchange: Exchange): void {
-    session.authorizePublish(exchange.name)
-    if (!exchange.internal) return
-    const text = `cannot publish to internal exchange '${exchange.name}' in vhost '${this.name}'`
-    throw new ChannelError(ReplyCode.ACCESS_REFUSED, text)
+  set tracing(isOn: boolean) {
+    this.publishing.trace(isOn)
   }
 
-  /** Refuses as `publish` would, for a transaction that publishes at its commit. */
-  refusePublish(session: Session, m: IncomingMessage): void {
-    this.checkPublish(session, this.router.check(m))
+  get tracing(): boolean {
+    return this.publishing.firehose !== null
   }
 
   // -- context of its queues ------------------------------------------------------------------------------------------
@@ -393,7 +217,6 @@ export class Vhost implements VhostView, GateSurroundings {
     const id = spec.id ?? this.surroundings.nextQueueId()
     const queue = isStream(spec.arguments) ? new Stream(id, name, spec, this) : new Queue(id, name, spec, this)
     queue.policy = this.policies.effective('queue', name, queue.type)
-    this.countRefusing(queue, 1)
     queue.gate = gateOfQueue(name, spec.arguments, queue.logId !== 0, this)
     this.queues.set(name, queue)
     queue.owner?.exclusiveQueues.add(queue)
@@ -411,7 +234,6 @@ export class Vhost implements VhostView, GateSurroundings {
   /** Cancels its consumers, settles what is ready and removes its bindings. Returns the number of ready messages. */
   removeQueue(queue: AnyQueue): number {
     if (queue.isDeleted) return 0
-    queue.isDeleted = true
     this.queues.delete(queue.name)
     queue.owner?.exclusiveQueues.delete(queue)
     for (const binding of [...queue.incoming]) this.removeBinding(binding)
@@ -420,9 +242,7 @@ export class Vhost implements VhostView, GateSurroundings {
       consumer.sink.onCancelled(consumer)
       this.emit('consumer.deleted', () => ({ consumer_tag: consumer.tag, queue: queue.name }))
     }
-    const count = queue.purge()
-    this.countRefusing(queue, -1)
-    if (queue instanceof Queue) queue.stop()
+    const count = queue.close()
     if (queue.isPaused) this.setPaused(queue, false)
     queue.gate?.close()
     this.router.forget()
@@ -430,11 +250,6 @@ export class Vhost implements VhostView, GateSurroundings {
     if (queue.logId !== 0) this.journal.define({ op: 'delete', kind: 'queue', key: { id: queue.id } })
     this.emit('queue.deleted', () => ({ name: queue.name }))
     return count
-  }
-
-  private countRefusing(queue: AnyQueue, by: number): void {
-    if (queue instanceof Queue && queue.settings.overflow !== 'drop-head') this.refusing += by
-    if (this.refusing === 0) this.wasRefused = false
   }
 
   setPaused(queue: AnyQueue, isPaused: boolean): void {
@@ -493,9 +308,7 @@ export class Vhost implements VhostView, GateSurroundings {
       exchange.policy = this.policies.effective('exchange', exchange.name)
     }
     for (const queue of this.queues.values()) {
-      this.countRefusing(queue, -1)
       queue.policy = this.policies.effective('queue', queue.name, queue.type)
-      this.countRefusing(queue, 1)
     }
     this.router.forget()
   }

@@ -13,7 +13,7 @@ import { newMessageCounters } from '../core/counters'
 import { refuseTagReuse } from '../core/declarations'
 import { asksForReplies, REPLY_TO, setReplyTo } from '../core/direct-reply'
 import { checkClaims } from '../core/publish-claims'
-import { LOGGED, REFUSED, UNROUTABLE, UNROUTABLE_LOGGED } from '../core/vhost'
+import { LOGGED, REFUSED, UNROUTABLE, UNROUTABLE_LOGGED } from '../core/publishing'
 import { Confirms } from './confirms'
 import type { Connection } from './connection'
 import { writeDelivery, writeGetOk, writeReturn } from './message-writer'
@@ -179,7 +179,7 @@ export class Channel implements ChannelView, ConsumerSink {
     checkClaims(this.assembly, this.connection.user)
     if (asksForReplies(this.assembly)) this.nameRequester()
     if (this.tx !== null) {
-      this.connection.vhost.refusePublish(this.connection.session, this.assembly)
+      this.connection.vhost.publishing.refuse(this.connection.session, this.assembly)
       this.tx.addPublish(this.assembly)
       this.connection.checkTransaction(this.tx)
       return
@@ -189,7 +189,7 @@ export class Channel implements ChannelView, ConsumerSink {
 
   private publishMessage(message: PublishAssembly | Transaction['publishes'][number], mandatory: boolean): void {
     const { hub, vhost, session } = this.connection
-    const outcome = vhost.publish(session, message, this.number)
+    const outcome = vhost.publishing.publish(session, message, this.number)
     this.counters.publish++
     if (outcome === UNROUTABLE || outcome === UNROUTABLE_LOGGED) this.onUnroutable(message, mandatory)
     const isLogged = outcome >= LOGGED
@@ -203,7 +203,7 @@ export class Channel implements ChannelView, ConsumerSink {
 
   private nameRequester(): void {
     if (this.replies === null) {
-      this.connection.vhost.refusePublish(this.connection.session, this.assembly)
+      this.connection.vhost.publishing.refuse(this.connection.session, this.assembly)
       throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'fast reply consumer does not exist')
     }
     setReplyTo(this.assembly, this.replies.name)
@@ -293,7 +293,7 @@ export class Channel implements ChannelView, ConsumerSink {
       this.credit.used++
       this.unacked.push(tag, ticket, consumer, bodyBytes)
     }
-    connection.vhost.firehose?.onDeliver(this, consumer.queue.name, redelivered, range)
+    connection.vhost.publishing.firehose?.onDeliver(this, consumer.queue.name, redelivered, range)
     connection.markDirty()
   }
 
@@ -422,7 +422,7 @@ export class Channel implements ChannelView, ConsumerSink {
       else counters.get++
       if (taken.redelivered) counters.redeliver++
     }
-    vhost.firehose?.onDeliver(this, queueName, taken.redelivered, range)
+    vhost.publishing.firehose?.onDeliver(this, queueName, taken.redelivered, range)
     if (noAck) queue.settleTaken(taken.ticket)
     else {
       this.credit.used++

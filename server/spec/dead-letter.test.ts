@@ -137,6 +137,53 @@ if (process.env.AMQP_SPEC_URL === undefined) {
     }
   })
 
+  it.each<[string, Buffer]>([
+    ['a message-id that is no UTF-8', Buffer.concat([Buffer.from('0080ff', 'hex'), Buffer.alloc(255, 0xff)])],
+    ['the largest timestamp', Buffer.from('0040ffffffffffffffff', 'hex')],
+    ['texts before and behind where headers stand', Buffer.from('c088026161016201630164', 'hex')],
+    ['an expiration', Buffer.from('014001390000000000000001', 'hex')],
+  ])('keeps %s as it came', async (_title, properties) => {
+    await declare('dead')
+    await declare('q', { ...toDead, 'x-message-ttl': 5 })
+    on.channel.publish({ routingKey: 'q' }, 'm', properties)
+    await on.channel.expect('basic.ack')
+    await advance(9)
+    const message = await on.channel.get('dead')
+    expect(message?.body.toString()).toBe('m')
+    const { headers, ...rest } = propertiesOf(message)
+    const { expiration, ...own } = decodeProperties(properties, 0, properties.length)
+    expect(rest).toEqual(own)
+    expect(deaths(headers as FieldTable)[0]['original-expiration']).toBe(expiration)
+  })
+
+  it.each<[string, FieldValue]>([
+    ['text', 'x'],
+    ['no tables', [5, 'x', null]],
+    ['an empty table', [{}]],
+    ['a count that is a table', [{ queue: 'q', reason: 'expired', count: {} }]],
+    ['a count that is text', [{ queue: 'q', reason: 'expired', count: 'many' }]],
+    [
+      'the largest count',
+      [
+        {
+          count: new Typed('l', 2n ** 63n - 1n),
+          reason: 'expired',
+          queue: 'q',
+          time: new Typed('T', 0),
+          exchange: '',
+          'routing-keys': ['q'],
+        },
+      ],
+    ],
+    ['names that are none', [{ queue: new Typed('S', Buffer.alloc(300, 0xff)), reason: 5, 'routing-keys': 'x' }]],
+  ])('bears an x-death with %s', async (_title, value) => {
+    await declare('dead')
+    await declare('q', { ...toDead, 'x-message-ttl': 5 })
+    await on.publish({ routingKey: 'q' }, 'm', { headers: { 'x-death': value } })
+    await advance(5)
+    expect(deaths(headersOf(await on.channel.get('dead')))[0]).toMatchObject({ queue: 'q', reason: 'expired' })
+  })
+
   it('drops what a dead-letter exchange that is not there would get', async () => {
     await declare('q', { 'x-dead-letter-exchange': 'gone', 'x-message-ttl': 1 })
     await on.publish({ routingKey: 'q' }, 'm', { deliveryMode: 2 })

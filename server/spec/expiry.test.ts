@@ -26,6 +26,13 @@ if (process.env.AMQP_SPEC_URL === undefined) {
     await on.channel.sync()
   }
 
+  const http = async (method: string, path: string, body?: object) => {
+    const authorization = `Basic ${Buffer.from('guest:guest').toString('base64')}`
+    const headers = { authorization, 'content-type': 'application/json' }
+    const response = await fetch(`${on.broker.adminUrl}/api/${path}`, { method, headers, body: JSON.stringify(body) })
+    expect(response.ok).toBe(true)
+  }
+
   /** Bytes that left memory must come back before a message is given up. */
   const comesTo = async (expected: number, queue = 'q') => {
     for (let turns = 0; turns < 1000 && (await count(on.channel, queue)) !== expected; turns++);
@@ -118,6 +125,56 @@ if (process.env.AMQP_SPEC_URL === undefined) {
       expect(await count()).toBe(0)
     })
 
+    describe('that was delivered, came back', () => {
+      const comeBack = async (channel: RawChannel) => {
+        const first = await channel.get('q')
+        channel.send('basic.nack', { deliveryTag: first?.args.deliveryTag, requeue: true })
+        await channel.sync()
+      }
+
+      it.each<[string, (channel: RawChannel) => Promise<unknown>]>([
+        ['was taken for good by a get', (channel) => channel.get('q', { noAck: true })],
+        [
+          'was taken for good by a consumer',
+          async (channel) => {
+            await channel.call('basic.consume', { queue: 'q', consumerTag: 'c', noAck: true })
+            await channel.bodies(1)
+            await channel.call('basic.cancel', { consumerTag: 'c' })
+          },
+        ],
+        ['was purged', (channel) => channel.call('queue.purge', { queue: 'q' })],
+        [
+          'was purged as a part',
+          async () => {
+            await publish('z')
+            await http('DELETE', 'queues/%2F/q/contents?count=1')
+            await on.channel.get('q', { noAck: true })
+          },
+        ],
+      ])('and %s, is not missed when its time comes', async (_title, take) => {
+        await declare({ 'x-message-ttl': 100 })
+        const channel = await on.openChannel()
+        await publish('a')
+        await comeBack(channel)
+        await take(channel)
+        await advance(99)
+        await publish('b')
+        await advance(1)
+        expect(await count()).toBe(1)
+        expect(await on.channel.empty('q')).toEqual(['b'])
+      })
+
+      it('and saw a clean stop, expires', async () => {
+        await declare({ 'x-message-ttl': 100 })
+        await publish('a')
+        await publish('b')
+        await comeBack(await on.openChannel())
+        await on.restart()
+        await advance(100)
+        await comesTo(0)
+      })
+    })
+
     it('with expiration 0 goes to who waits for it, or nowhere', async () => {
       await declare()
       await publish('lost', '0')
@@ -149,11 +206,7 @@ if (process.env.AMQP_SPEC_URL === undefined) {
     it('of a policy expires too, those that come after it', async () => {
       await declare()
       await publish('before')
-      const authorization = `Basic ${Buffer.from('guest:guest').toString('base64')}`
-      const body = JSON.stringify({ pattern: '^q$', definition: { 'message-ttl': 50 }, 'apply-to': 'queues' })
-      const headers = { authorization, 'content-type': 'application/json' }
-      const response = await fetch(`${on.broker.adminUrl}/api/policies/%2F/p`, { method: 'PUT', headers, body })
-      expect(response.status).toBe(201)
+      await http('PUT', 'policies/%2F/p', { pattern: '^q$', definition: { 'message-ttl': 50 }, 'apply-to': 'queues' })
       await publish('after')
       await advance(50)
       expect(await on.channel.empty('q')).toEqual(['before'])

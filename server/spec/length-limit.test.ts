@@ -93,6 +93,22 @@ if (process.env.AMQP_SPEC_URL === undefined) {
       expect(nacked).toEqual([4, 5, 6, 7, 8, 9, 10])
     })
 
+    it('is not heard of again in what comes after', async () => {
+      await declare({ 'x-max-length': 0, 'x-overflow': 'reject-publish' })
+      await declare({ 'x-queue-type': 'stream' }, 'stream')
+      expect(await publish('1')).toBe('basic.nack')
+      expect(await publish('2', 'stream')).toBe('basic.ack')
+    })
+
+    it('is not heard of by who publishes to a queue whose dead letters it refuses', async () => {
+      await declare({ 'x-max-length': 0, 'x-overflow': 'reject-publish' })
+      const letters = { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'q' }
+      await declare({ 'x-max-length': 1, ...letters }, 'other')
+      expect(await publish('1', 'other')).toBe('basic.ack')
+      expect(await publish('2', 'other')).toBe('basic.ack')
+      expect(await on.channel.empty('other')).toEqual(['2'])
+    })
+
     it('lets others have the message, and takes again when there is room', async () => {
       await declare({ 'x-max-length': 1, 'x-overflow': 'reject-publish' })
       await declare({}, 'other')

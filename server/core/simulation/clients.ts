@@ -1,6 +1,6 @@
 // What clients do to a simulated broker, at random, told to the model at the same time. Each action is synchronous: turns of
 // the event loop come in between, when the driver says so.
-import { LOGGED, UNROUTABLE } from '../vhost'
+import { LOGGED, UNROUTABLE } from '../publishing'
 import { type Delivery, SimulatedChannel } from './channel'
 import type { Life } from './life'
 import { BODY_BYTES_MAX, type Letter, numberedMessage, readNumber } from './message'
@@ -90,7 +90,7 @@ export class Clients {
     const n = model.nextMessage()
     const { exchange, routingKey, persistent, bytes } = letter
     const queues = this.queues().filter((q) => (exchange === FANOUT ? q.isBound : q.name === routingKey))
-    const outcome = life.vhost.publish(null, numberedMessage(n, letter))
+    const outcome = life.vhost.publishing.publish(null, numberedMessage(n, letter))
     const expectLogged = persistent && queues.some((q) => q.durable)
     if ((outcome === UNROUTABLE) !== (queues.length === 0)) throw new Violation(`message ${n} took another route`)
     if ((outcome === LOGGED) !== expectLogged) throw new Violation(`message ${n} is logged: ${outcome === LOGGED}`)
