@@ -160,8 +160,14 @@ export class Journal {
 
   // -- the end of a turn ----------------------------------------------------------------------------------------------
 
+  /** What was recorded in this turn was published now. Also where the batch may not be sent yet. */
+  noteTime(): void {
+    if (this.pending.count > 0) this.pending.stamp(this.events.now())
+  }
+
   /** Sends the gathered batch if none is in flight. */
   flush(): void {
+    this.noteTime()
     if (this.busy || !this.wasTouched || this.isClosed) return
     this.wasTouched = false
     this.gatheredBytes = 0
@@ -391,9 +397,9 @@ export class Journal {
     }
     if (live === 0) return
     const records = new RecordWriter()
-    records.time(this.events.now())
     const payload = Buffer.allocUnsafeSlow(bytes)
     let at = 0
+    let time = -1
     const hasExpirations = built.expirations.size > 0
     let runStart = -1
     let runEnd = -1
@@ -403,6 +409,10 @@ export class Journal {
       const start = segment.offsets[index]
       const end = segment.offsets[index + 1]
       const body = storedBodyLength(segment.slab as Buffer, start)
+      if (built.timeOf(i) !== time) {
+        time = built.timeOf(i)
+        records.time(time)
+      }
       records.enqueue(
         built.tickets[i],
         end - start,

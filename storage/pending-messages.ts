@@ -10,6 +10,9 @@ export class PendingMessages {
   ids = 0
   /** In ms, of the few that have one. */
   readonly expirations = new Map<Ticket, number>()
+  /** When they were published: up to which place, and when. */
+  private timeEnds: number[] = []
+  private times: number[] = []
 
   addQueue(id: number): void {
     if (this.ids === this.queueIds.length) this.queueIds = doubledInts(this.queueIds)
@@ -29,6 +32,24 @@ export class PendingMessages {
     this.ends[this.count++] = this.ids
   }
 
+  /** Those added since the last call were published at `ms`. */
+  stamp(ms: number): void {
+    const last = this.times.length - 1
+    if (this.count === (last === -1 ? 0 : this.timeEnds[last])) return
+    if (last !== -1 && this.times[last] === ms) this.timeEnds[last] = this.count
+    else {
+      this.timeEnds.push(this.count)
+      this.times.push(ms)
+    }
+  }
+
+  /** When the one at this place was published; ask in order of place. */
+  timeOf(place: number): number {
+    while (this.timeEnds[this.timeAt] <= place) this.timeAt++
+    return this.times[this.timeAt]
+  }
+  private timeAt = 0
+
   clear(): void {
     if (this.tickets.length > 65536) {
       this.tickets = new Float64Array(256)
@@ -38,6 +59,9 @@ export class PendingMessages {
     this.count = 0
     this.ids = 0
     this.expirations.clear()
+    this.timeEnds = []
+    this.times = []
+    this.timeAt = 0
   }
 
   expirationOf(ticket: Ticket): number {
@@ -46,10 +70,14 @@ export class PendingMessages {
 
   append(other: PendingMessages): void {
     let id = 0
+    const before = this.count
     for (let i = 0; i < other.count; i++) {
       while (id < other.ends[i]) this.addQueue(other.queueIds[id++])
       this.add(other.tickets[i], other.expirationOf(other.tickets[i]))
     }
+    this.timeAt = 0 // they are written again
+    this.timeEnds.push(...other.timeEnds.map((end) => before + end))
+    this.times.push(...other.times)
   }
 }
 

@@ -5,7 +5,7 @@ import * as path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { type ConfirmChannel, connect } from 'amqplib'
 import { Broker } from '../broker'
-import { runCommandLine } from './command-line'
+import { runCaptured } from './captured'
 
 let place: string
 let data: string
@@ -21,21 +21,7 @@ afterEach(async () => {
   fs.rmSync(place, { recursive: true, force: true })
 })
 
-async function run(...args: string[]): Promise<{ code: number; output: string; errors: string }> {
-  const result = { output: '', errors: '' }
-  const code = await runCommandLine(args, {
-    env: {},
-    print: (line) => {
-      result.output += `${line}\n`
-    },
-    printError: (line) => {
-      result.errors += `${line}\n`
-    },
-    onStopSignal() {},
-    exit() {},
-  })
-  return { code, ...result }
-}
+const run = (...args: string[]) => runCaptured(args)
 
 async function start(directory: string | null): Promise<Broker> {
   broker = await Broker.start({ data: directory, port: 0, adminPort: 0 })

@@ -2,7 +2,7 @@
 // asks for something wrong is told why.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { Broker } from '../broker'
-import { runCommandLine } from './command-line'
+import { runCaptured } from './captured'
 
 let broker: Broker
 beforeAll(async () => {
@@ -10,21 +10,7 @@ beforeAll(async () => {
 })
 afterAll(() => broker.stop({ hurry: true }))
 
-async function run(...args: string[]): Promise<{ code: number; output: string; errors: string }> {
-  const result = { output: '', errors: '' }
-  const code = await runCommandLine(args, {
-    env: { LEVERET_ADMIN_PORT: String(broker.adminPort) },
-    print: (line) => {
-      result.output += `${line}\n`
-    },
-    printError: (line) => {
-      result.errors += `${line}\n`
-    },
-    onStopSignal() {},
-    exit() {},
-  })
-  return { code, ...result }
-}
+const run = (...args: string[]) => runCaptured(args, { LEVERET_ADMIN_PORT: String(broker.adminPort) })
 
 const done = (output: string) => ({ code: 0, output: `${output}\n`, errors: '' })
 

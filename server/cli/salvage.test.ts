@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { connect } from 'amqplib'
 import { Broker } from '../broker'
 import { silentLogger } from '../logger'
-import { runCommandLine } from './command-line'
+import { runCaptured } from './captured'
 
 let place: string
 let data: string
@@ -17,21 +17,7 @@ beforeEach(() => {
 })
 afterEach(() => fs.rmSync(place, { recursive: true, force: true }))
 
-async function run(...args: string[]): Promise<{ code: number; output: string; errors: string }> {
-  const result = { output: '', errors: '' }
-  const code = await runCommandLine(args, {
-    env: {},
-    print: (line) => {
-      result.output += `${line}\n`
-    },
-    printError: (line) => {
-      result.errors += `${line}\n`
-    },
-    onStopSignal() {},
-    exit() {},
-  })
-  return { code, ...result }
-}
+const run = (...args: string[]) => runCaptured(args)
 
 const start = (directory: string) => Broker.start({ data: directory, port: 0, adminPort: null })
 

@@ -327,6 +327,7 @@ export class Core implements Surroundings {
       for (let i = 0; i < queues.length; i++) if (queues[i].dispatch(this.range, max)) queues[kept++] = queues[i]
       queues.length = kept
     }
+    this.journal.noteTime()
     // After a failure the disk is asked again when the time comes, not whenever somebody acknowledges.
     if (!this.isRetryDue) this.journal.flush()
     this.watchMemory()

@@ -11,8 +11,8 @@ import { ReplyCode } from '../../protocol/constants'
 import { ChannelError } from '../../protocol/errors'
 import { type FieldTable, type FieldValue, fieldType, fieldValueText, isTable, Typed } from '../../protocol/field-table'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
+import { Alarm } from './alarm'
 import { argument, INTEGER_TYPES } from './arguments'
-import type { Timer } from './clock'
 import type { Arguments, Ticket } from './core-api'
 import { DueHeap } from './due-heap'
 import type { Gate, Shelved } from './gate'
@@ -30,8 +30,6 @@ const HELD = 'x-leveret-held'
 
 /** Messages routed, or looked at after a restart, in one turn. */
 const MOVED_PER_TURN = 256
-/** Timers do not notice that the clock was set or the machine slept: so late, at most, is what was due meanwhile. */
-const TIMER_MS_MAX = 10_000
 
 export class Delay implements Gate, Shelved, Dispatchable {
   readonly shelf = this
@@ -40,15 +38,16 @@ export class Delay implements Gate, Shelved, Dispatchable {
   /** Found by recovery and not looked at yet: those from `nextFound` on. */
   private found: Ticket[] = []
   private nextFound = 0
-  private timer: Timer | null = null
-  private timerDue = Number.POSITIVE_INFINITY
+  private readonly alarm: Alarm
   private isDirty = false
 
   /** `release` routes a message from the exchange on as if it had just come. */
   constructor(
     private readonly kept: Shelf,
     private readonly release: (m: IncomingMessage, furtherKeys: readonly string[]) => void,
-  ) {}
+  ) {
+    this.alarm = new Alarm(kept.context.clock, () => this.markDirty())
+  }
 
   // -- as a gate ------------------------------------------------------------------------------------------------------
 
@@ -161,22 +160,11 @@ export class Delay implements Gate, Shelved, Dispatchable {
   }
 
   private arm(): void {
-    const { heap } = this
-    if (heap.length === 0 || heap.firstDue >= this.timerDue) return
-    const { clock } = this.kept.context
-    this.timer?.cancel()
-    const ms = Math.min(Math.max(0, heap.firstDue - clock.now()), TIMER_MS_MAX)
-    this.timerDue = heap.firstDue
-    this.timer = clock.after(ms, () => {
-      this.stop()
-      this.markDirty()
-    })
+    if (this.heap.length > 0) this.alarm.set(this.heap.firstDue)
   }
 
   stop(): void {
-    this.timer?.cancel()
-    this.timer = null
-    this.timerDue = Number.POSITIVE_INFINITY
+    this.alarm.stop()
   }
 
   markDirty(): void {

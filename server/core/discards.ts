@@ -11,16 +11,25 @@ import { asIncoming } from './shelf'
 import type { VhostContext } from './vhost'
 import type { Waiting } from './waiting'
 
-/** Messages given up in one turn for one reason. */
+/** Messages sent on, or dropped, in one turn. */
 const PER_TURN = 1024
+/** With more that have expired and are not sent on yet, the queue hands out nothing: the next might have expired as well. */
+const LEAVING_MAX = 16_384
+
+/** A message that is no longer the queue's to hand out. */
+interface Leaving {
+  ticket: Ticket
+  reason: DeathReason
+  /** Its bytes are in `readyBytes`: how many is known when they are in memory. */
+  isCounted: boolean
+}
 
 export class Discards {
   /** What comes in concerns us. */
   isWatching = false
   /** Of messages with a TTL; null: there never was one. */
   expiry: Expiry | null = null
-  /** For the dead-letter exchange. */
-  private rejected: Ticket[] = []
+  private leaving: Leaving[] = []
   private current = NO_SETTINGS
   private limitsLength = false
 
@@ -59,34 +68,37 @@ export class Discards {
     this.expiry.add(publishedMs + ttl, ticket)
   }
 
+  get hasLeaving(): boolean {
+    return this.leaving.length > 0
+  }
+
   /** An unacked message was refused for good. */
   reject(ticket: Ticket): void {
     if (this.current.deadLetterExchange === null || this.queue.isDeleted) return this.settle(ticket)
-    this.rejected.push(ticket)
+    this.leaving.push({ ticket, reason: 'rejected', isCounted: false })
     this.queue.markDirty()
   }
 
   /** After everything was handed out that could be. */
   endTurn(range: ByteRange): void {
-    this.expire(range, this.context.now)
+    this.expire(this.context.now)
     if (this.limitsLength) this.dropOverflow(range)
-    if (this.rejected.length > 0) this.sendRejected(range)
+    if (this.leaving.length > 0) this.sendLeaving(range)
   }
 
-  /** Gives up those whose time has come. Their bytes may have to come back first: another turn goes on then. */
-  expire(range: ByteRange, now: number): void {
-    const { expiry, queue } = this
-    if (expiry === null) return
-    for (let count = 0; ; count++) {
-      const ticket = expiry.firstDue(now)
-      if (ticket === null) break
-      if (count === PER_TURN) return queue.markDirty()
-      if (!this.locate(ticket, range)) return
+  /** Those whose time has come wait no longer, and are sent on at the end of a turn. false: there are more, with `most` already
+   *  leaving. */
+  expire(now: number, most = LEAVING_MAX): boolean {
+    const { expiry, queue, leaving } = this
+    if (expiry === null) return true
+    for (let ticket = expiry.firstDue(now); ticket !== null; ticket = expiry.firstDue(now)) {
+      if (leaving.length >= most) return false
       this.waiting.remove(ticket)
-      this.giveUp(ticket, 'expired', range)
+      leaving.push({ ticket, reason: 'expired', isCounted: true })
     }
     expiry.tidy(queue.readyCount + queue.unackedCount)
     expiry.arm()
+    return true
   }
 
   private get isOverfull(): boolean {
@@ -108,17 +120,17 @@ export class Discards {
       const ticket = this.waiting.head
       if (!this.locate(ticket, range)) return
       this.waiting.shift()
-      this.giveUp(ticket, 'maxlen', range)
+      this.sendOn({ ticket, reason: 'maxlen', isCounted: true }, range)
     }
   }
 
-  private sendRejected(range: ByteRange): void {
-    const { rejected } = this
+  private sendLeaving(range: ByteRange): void {
+    const { leaving } = this
     let next = 0
-    while (next < rejected.length && next < PER_TURN && this.locate(rejected[next], range)) {
-      this.sendOn(rejected[next++], 'rejected', range)
+    while (next < leaving.length && next < PER_TURN && this.locate(leaving[next].ticket, range)) {
+      this.sendOn(leaving[next++], range)
     }
-    this.rejected = rejected.slice(next)
+    leaving.splice(0, next)
     if (next === PER_TURN) this.queue.markDirty()
   }
 
@@ -129,13 +141,9 @@ export class Discards {
     return false
   }
 
-  /** One that waited; its bytes are in `range`. */
-  private giveUp(ticket: Ticket, reason: DeathReason, range: ByteRange): void {
-    this.queue.readyBytes -= storedBodyLength(range.buf, range.start)
-    this.sendOn(ticket, reason, range)
-  }
-
-  private sendOn(ticket: Ticket, reason: DeathReason, range: ByteRange): void {
+  /** Its bytes are in `range`. */
+  private sendOn({ ticket, reason, isCounted }: Leaving, range: ByteRange): void {
+    if (isCounted) this.queue.readyBytes -= storedBodyLength(range.buf, range.start)
     if (this.current.deadLetterExchange === null) return this.settle(ticket)
     this.context.publishing.deadLetter(this.queue, asIncoming(range), reason)
     this.context.journal.settleMoved(ticket, this.queue.logId)
@@ -145,9 +153,14 @@ export class Discards {
     this.context.journal.settle(ticket, this.queue.logId)
   }
 
+  /** What the queue's `readyBytes` counted of ours is counted no more. */
+  onPurged(): void {
+    for (const message of this.leaving) message.isCounted = false
+  }
+
   /** The queue is deleted: nobody waits for dead letters of it any more. */
   close(): void {
-    for (const ticket of this.rejected.splice(0)) this.settle(ticket)
+    for (const { ticket } of this.leaving.splice(0)) this.settle(ticket)
     this.stop()
   }
 
@@ -156,6 +169,6 @@ export class Discards {
   }
 
   get heldBytes(): number {
-    return (this.expiry?.heldBytes ?? 0) + this.rejected.length * 8
+    return (this.expiry?.heldBytes ?? 0) + this.leaving.length * 40
   }
 }

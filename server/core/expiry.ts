@@ -1,13 +1,12 @@
 // When the messages of one queue expire: a heap of times, so that a message goes when its own time comes, whatever stands before it
 // in the queue. Entries of messages that have left the queue earlier stay in the heap until they come up or outnumber the
 // others. Exists only in queues that have, or had, a message with a TTL. RabbitMQ docs "Time-To-Live and Expiration".
-import type { Clock, Timer } from './clock'
+import { Alarm } from './alarm'
+import type { Clock } from './clock'
 import type { Ticket } from './core-api'
 import { DueHeap } from './due-heap'
 import type { Waiting } from './waiting'
 
-/** Timers do not notice that the clock was set or the machine slept: so late, at most, is what was due meanwhile. */
-const TIMER_MS_MAX = 10_000
 /** With fewer entries in the heap than this, those of messages that have gone are left alone. */
 const STALE_MIN = 1024
 
@@ -16,14 +15,15 @@ export class Expiry {
   private readonly unacked = new Set<Ticket>()
   /** Unacked, and its time has come: it expires should it come back. */
   private readonly overdue = new Set<Ticket>()
-  private timer: Timer | null = null
-  private timerDue = Number.POSITIVE_INFINITY
+  private readonly alarm: Alarm
 
   constructor(
     private readonly clock: Clock,
     private readonly waiting: Waiting,
-    private readonly onDue: () => void,
-  ) {}
+    onDue: () => void,
+  ) {
+    this.alarm = new Alarm(clock, onDue)
+  }
 
   add(due: number, ticket: Ticket): void {
     this.heap.push(due, ticket)
@@ -71,22 +71,11 @@ export class Expiry {
     return this.heap.heldBytes + (this.unacked.size + this.overdue.size) * 32
   }
 
-  /** For the first that is due; does nothing where a timer already stands for then. */
   arm(): void {
-    const { heap } = this
-    if (heap.length === 0 || heap.firstDue >= this.timerDue) return
-    this.timer?.cancel()
-    this.timerDue = heap.firstDue
-    const ms = Math.min(Math.max(0, heap.firstDue - this.clock.now()), TIMER_MS_MAX)
-    this.timer = this.clock.after(ms, () => {
-      this.stop()
-      this.onDue()
-    })
+    if (this.heap.length > 0) this.alarm.set(this.heap.firstDue)
   }
 
   stop(): void {
-    this.timer?.cancel()
-    this.timer = null
-    this.timerDue = Number.POSITIVE_INFINITY
+    this.alarm.stop()
   }
 }

@@ -13,6 +13,11 @@ export function madeMessage(exchange: string, routingKey: string, properties: Bu
   header.writeUInt16BE(BASIC_CLASS, 0)
   header.writeUInt32BE(body.length, 8)
   properties.copy(header, PROPERTIES_AT)
+  return messageOf(names, header, body)
+}
+
+/** Of buffers that hold nothing else. `header`: the payload of a content header frame. */
+export function messageOf(names: Buffer, header: Buffer, body: Buffer): IncomingMessage {
   return {
     namesBuf: names,
     namesStart: 0,

@@ -118,8 +118,8 @@ export class Queue implements QueueView, UnackedOwner {
   dispatch(range: ByteRange, max: number): boolean {
     this.isDirty = false
     // Those whose time is just now have their chance first.
-    this.discards.expire(range, this.context.now - 1)
-    if (!this.isPaused && this.handOut(range, max)) return true
+    const isReady = this.discards.expire(this.context.now - 1) && !this.isPaused
+    if (isReady && this.handOut(range, max)) return true
     this.discards.endTurn(range)
     return false
   }
@@ -169,7 +169,8 @@ export class Queue implements QueueView, UnackedOwner {
   /** The head for basic.get, counted as unacked unless `noAck`; 'loading' when its bytes are on their way. */
   take(noAck: boolean, range: ByteRange): Taken | 'empty' | 'loading' {
     this.lease?.renew()
-    this.discards.expire(range, this.context.clock.now())
+    this.discards.expire(this.context.clock.now(), Number.POSITIVE_INFINITY)
+    if (this.discards.hasLeaving) this.markDirty()
     if (this.waiting.length === 0) {
       this.counters.getEmpty++
       return 'empty'
@@ -332,6 +333,7 @@ export class Queue implements QueueView, UnackedOwner {
     const count = this.readyCount
     for (const ticket of this.waiting.drain()) this.context.journal.settle(ticket, this.logId)
     this.readyBytes = 0
+    this.discards.onPurged()
     return count
   }
 

@@ -4,32 +4,19 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from '@jest/globals'
 import { decodeProperties, fieldValueText } from '../../protocol'
-import { FaultyBackend } from '../../storage/faulty-backend'
-import { MemoryBackend } from '../../storage/memory-backend'
 import type { ByteRange } from '../../storage/message-store'
 import { sampleMessage } from '../../storage/sample-message'
-import { ManualClock } from './clock'
 import { ChannelCredit, type Consumer, type ConsumerSink } from './consumer'
-import { Core } from './core'
 import type { Arguments, Ticket } from './core-api'
-import { Declarations } from './declarations'
 import { LOGGED } from './publishing'
 import type { Queue } from './queue'
-import { Session } from './session'
 import { asIncoming } from './shelf'
-import { Random } from './simulation/random'
-import type { User } from './users'
-import type { Vhost } from './vhost'
+import { FaultyLife, liveEach, type Published } from './simulation/faulty-life'
+import type { Random } from './simulation/random'
 
 const SEEDS = 60
 const STEPS = 150
-const MEMORY_LIMIT = 2 * 1024 * 1024
 const BODY_DIGITS = 8
-
-interface Published {
-  batch: number // of this life
-  isDurable: boolean
-}
 
 /** A consumer, and what it has got in this life. */
 class Reader implements ConsumerSink {
@@ -60,20 +47,14 @@ class Reader implements ConsumerSink {
   onCancelled(): void {}
 }
 
-class Run {
-  private readonly disk = new MemoryBackend({ remembers: true })
-  private readonly messages: Published[] = []
+class Run extends FaultyLife<Published> {
   /** Which message an offset means, once somebody has seen it. */
   private readonly meaning = new Map<number, number>()
-  private readonly range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
-  private clock = new ManualClock(1_000_000)
-  private log!: FaultyBackend
-  private core!: Core
-  private vhost!: Vhost
   private readers: { reader: Reader; consumer: Consumer }[] = []
   private readonly arguments: Arguments
 
-  constructor(private readonly random: Random) {
+  constructor(random: Random) {
+    super(random)
     const limits: Arguments = random.chance(50) ? { 'x-max-length-bytes': [400_000, 1000, 0][random.below(3)] } : {}
     if (random.chance(30)) limits['x-max-age'] = '10s'
     this.arguments = { 'x-queue-type': 'stream', ...limits }
@@ -92,22 +73,13 @@ class Run {
   }
 
   private async step(): Promise<void> {
-    const { random, log } = this
-    const dice = random.below(100)
+    const dice = this.random.below(100)
     if (dice < 35) this.publish()
     else if (dice < 45) this.takeOther()
     else if (dice < 55) this.acknowledge()
     else if (dice < 60) this.addReader()
-    else if (dice < 65) this.clock.advance(random.below(2000))
-    else if (dice < 78) await nextTurn()
-    else if (dice < 82) this.core.journal.store.pageOutTo(0)
-    else if (dice < 85) log.hold()
-    else if (dice < 90) log.release()
-    else if (dice < 92) this.failCommits()
-    else if (dice < 94) this.failOneRead()
-    else if (dice < 96) await this.stop()
-    else if (dice < 98) await this.crash()
-    else await this.rest()
+    else if (dice < 65) this.clock.advance(this.random.below(2000))
+    else await this.suffer()
   }
 
   private publish(): void {
@@ -170,87 +142,12 @@ class Run {
     }
   }
 
-  // -- faults ---------------------------------------------------------------------------------------------------------
-
-  private failCommits(): void {
-    const last = this.log.commits + 1 + this.random.below(2)
-    this.log.faultOf = (commit) => (commit <= last ? { kind: 'unavailable' } : undefined)
-  }
-
-  private failOneRead(): void {
-    const { log } = this
-    log.readFaultOf = () => {
-      log.readFaultOf = () => undefined
-      return 'unavailable'
-    }
-  }
-
-  private heal(): void {
-    this.log.release()
-    this.log.faultOf = () => undefined
-    this.log.readFaultOf = () => undefined
-  }
-
   // -- lives ----------------------------------------------------------------------------------------------------------
 
-  private async start(): Promise<void> {
-    this.clock = new ManualClock(this.clock.now())
-    this.log = new FaultyBackend(this.disk)
-    const options = { defaultUser: 'guest', defaultPassword: 'guest', defaultVhost: '/', loopbackUsers: [] }
-    this.core = new Core(
-      this.log,
-      { ...options, memoryLimit: MEMORY_LIMIT, clock: this.clock, log() {} },
-      {
-        onCommitted: (batch) => this.onCommitted(batch),
-        onCommitFailed() {},
-        onBlocked() {},
-        onLoaded() {},
-        flushConnections() {},
-      },
-    )
-    const { limits } = this.core.journal.rows
-    limits.logBytesMin = 20_000
-    await this.core.start()
-    this.vhost = this.core.vhosts.get('/') as Vhost
+  override async start(): Promise<void> {
+    this.checkReaders()
+    await super.start()
     this.readers = []
-  }
-
-  private declarations(): Declarations {
-    return new Declarations(this.vhost, new Session('test', this.core.users.all.get('guest') as User, '/'))
-  }
-
-  private onCommitted(batch: number): void {
-    for (const message of this.messages) if (message.batch <= batch) message.isDurable = true
-  }
-
-  private async stop(): Promise<void> {
-    this.heal()
-    this.checkReaders()
-    await this.core.stop()
-    this.onCommitted(Number.MAX_SAFE_INTEGER)
-    this.forgetBatches()
-    await this.start()
-  }
-
-  private async crash(): Promise<void> {
-    this.checkReaders()
-    await this.log.crash()
-    this.log.hold()
-    this.forgetBatches() // what the dead one commits counts no more
-    await this.start()
-  }
-
-  private forgetBatches(): void {
-    for (const message of this.messages) message.batch = Number.POSITIVE_INFINITY
-  }
-
-  /** Everything under way ends. */
-  private async rest(): Promise<void> {
-    this.heal()
-    for (let i = 0; i < 5; i++) {
-      for (let turn = 0; turn < 12; turn++) await nextTurn()
-      this.clock.advance(1000)
-    }
   }
 
   private async finish(): Promise<void> {
@@ -283,10 +180,6 @@ class Run {
 
 describe('a stream', () => {
   it('is numbered once and for all, whatever happens', async () => {
-    for (let seed = 0; seed < SEEDS; seed++) {
-      await new Run(new Random(seed)).go().catch((error: Error) => {
-        throw new Error(`seed ${seed}: ${error.stack}`)
-      })
-    }
+    await liveEach(Array(SEEDS).keys(), (random) => new Run(random))
   }, 120_000)
 })

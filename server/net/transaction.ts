@@ -1,5 +1,6 @@
 // What a channel in tx mode holds back until commit: messages, whole, and settlements by delivery tag. 0-9-1 §1.9.
 import type { IncomingMessage } from '../../storage/message-store'
+import { messageOf } from '../core/made-message'
 import type { Gathered } from './publish-assembly'
 import type { Settlement, Unacked } from './unacked'
 
@@ -27,18 +28,7 @@ export class Transaction {
     const body = copyOf(m.bodyBuf, m.bodyStart, m.bodyEnd)
     this.bytes += names.length + header.length + body.length
     this.gathered.bytes += names.length + header.length + body.length
-    this.publishes.push({
-      namesBuf: names,
-      namesStart: 0,
-      namesEnd: names.length,
-      headerBuf: header,
-      headerStart: 0,
-      headerEnd: header.length,
-      bodyBuf: body,
-      bodyStart: 0,
-      bodyEnd: body.length,
-      mandatory: m.mandatory,
-    })
+    this.publishes.push({ ...messageOf(names, header, body), mandatory: m.mandatory })
   }
 
   addAck(tag: number, multiple: boolean, unacked: Unacked): void {
