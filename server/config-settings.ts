@@ -72,14 +72,14 @@ export const settings: { readonly [K in keyof SettingValues]: Setting<SettingVal
   adminHost: {
     name: 'admin-host',
     kind: text('<address>'),
-    description: 'address of the HTTP API, the metrics and the web page',
+    description: 'address of the HTTP API and the metrics',
     standard: () => '0.0.0.0',
     embedded: () => '127.0.0.1',
   },
   adminPort: {
     name: 'admin-port',
     kind: orOff(port(), 'off'),
-    description: 'port of the HTTP API, the metrics and the web page; 0 takes any free one, off goes without',
+    description: 'port of the HTTP API and the metrics; 0 takes any free one, off goes without',
     standard: () => 15_672,
     embedded: () => null,
   },

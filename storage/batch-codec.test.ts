@@ -73,6 +73,15 @@ const event: fc.Arbitrary<Event> = fc.oneof(
     body: size,
     queues: fc.array(queueId, { minLength: 1, maxLength: 4 }),
   }),
+  fc.record({
+    kind: fc.constant('enqueue' as const),
+    ticket,
+    length: size,
+    body: size,
+    queues: fc.array(queueId, { minLength: 1, maxLength: 4 }),
+    expiration: fc.constantFrom(0, 5, 2 ** 50),
+  }),
+  fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(0, 1_800_000_000_000) }),
   fc.record({ kind: fc.constantFrom('settle' as const, 'returned' as const), queue: queueId, ticket }),
   fc.record({ kind: fc.constant('delivered' as const), queue: queueId, ticket }),
 )
@@ -108,10 +117,14 @@ describe('a records block', () => {
     const block = written([
       { kind: 'enqueue', ticket: 3, length: 40, body: 7, queues: [2] },
       { kind: 'settle', queue: 2, ticket: 3 },
+      { kind: 'time', ms: 3 },
+      { kind: 'enqueue', ticket: 4, length: 40, body: 7, queues: [2], expiration: 3 },
     ])
     const enqueue = `0100${'0000000000000840'}${'01000000'}${'01000000'}${'02000000'}${'28000000'}${'07000000'}`
     const settle = `0200${'02000000'}${'0000000000000840'}${'01000000'}`
-    expect(Buffer.from(block).toString('hex')).toBe(`4c01${enqueue}${settle}`)
+    const time = `0500${'00000000'}${'0000000000000840'}${'00000000'}`
+    const expiring = `0101${'0000000000001040'}${enqueue.slice(20)}${'0000000000000840'}`
+    expect(Buffer.from(block).toString('hex')).toBe(`4c01${enqueue}${settle}${time}${expiring}`)
   })
 })
 
@@ -121,10 +134,12 @@ describe('a damaged records block', () => {
     { kind: 'enqueue', ticket: 4, length: 41, body: 8, queues: [2] },
     { kind: 'settle', queue: 2, ticket: 3 },
     { kind: 'delivered', queue: 2, ticket: 9 },
+    { kind: 'time', ms: 9 },
+    { kind: 'enqueue', ticket: 5, length: 41, body: 8, queues: [2], expiration: 9 },
   ]
   const block = written(events)
   /** Where a cut leaves whole records: such a block is shorter, not damaged; the backend's checksum sees to those. */
-  const ends = [0, 1, 2, 3, 4].map((n) => written(events.slice(0, n)).length)
+  const ends = [...events.keys(), events.length].map((n) => written(events.slice(0, n)).length)
 
   it.each(Array.from({ length: block.length }, (_, cut) => cut).filter((cut) => !ends.includes(cut)))(
     'is refused when cut at %i',

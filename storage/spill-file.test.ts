@@ -118,12 +118,13 @@ describe('the store', () => {
     const store = new MessageStore(file)
     const tickets: Ticket[] = []
     for (let i = 0; i < 1000; i++) tickets.push(store.append(message(bytes(1000, i % 251)), 1, 0))
-    const segment = segmentOf(store, tickets[0])
+    const [segment, other] = [segmentOf(store, tickets[0]), segmentOf(store, tickets[300])]
+    expect(other).not.toBe(segment)
     store.pageOutTo(0)
-    await until(() => segment.slab === null)
+    await until(() => segment.slab === null && other.slab === null)
     expect([segment.isCompact, segment.refs.length, segment.offsets.length]).toEqual([true, 0, 0])
     store.release(tickets[7])
-    store.release(tickets[300]) // of another one: the first is made compact again
+    store.release(tickets[300]) // of the other one: the first is made compact again
     expect(segment.isCompact).toBe(true)
     await store.unspill(segment)
     expect([segment.refs[6], segment.refs[7], segment.refs[8], segment.live]).toEqual([1, 0, 1, segment.count - 1])

@@ -135,6 +135,7 @@ export class SqliteBackend implements LogBackend {
   }
 
   async close(clean: boolean): Promise<void> {
+    this.worker?.ref() // its end is waited for, also when it fails of itself
     if (this.worker === undefined || this.failure !== undefined) return this.ended
     const closed = this.request({ call: 'close', clean })
     this.failure = new StorageError('closed', 'the log is closed')

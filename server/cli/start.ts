@@ -82,7 +82,7 @@ function describeBroker(broker: Broker, config: Omit<CliConfig, 'logLevel'>): st
   ]
 }
 
-const titles: Record<string, string> = { amqp: 'AMQP 0-9-1', http: 'HTTP API, metrics and web page' }
+const titles: Record<string, string> = { amqp: 'AMQP 0-9-1', http: 'HTTP API and metrics' }
 
 function joinAddress(host: string, port: number): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`

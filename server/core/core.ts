@@ -1,29 +1,22 @@
-// The queue machine: vhosts, users and the journal, and the turn that moves messages on. server/net puts publishes in and
-// takes deliveries out; server/broker.ts builds it. No sockets, no HTTP, no wall clock.
-
-import { tableFromJson } from '../../protocol'
-import type { DefinitionChange, Definitions, QueueRecord } from '../../storage/definitions'
+import type { DefinitionChange } from '../../storage/definitions'
 import { Journal } from '../../storage/journal'
 import type { LogBackend, Opened } from '../../storage/log-backend'
 import type { ByteRange } from '../../storage/message-store'
 import { type OnRecovered, recover } from '../../storage/recovery'
 import { RecoveryProgress } from '../../storage/recovery-progress'
-import { SEGMENT_TICKETS } from '../../storage/segment'
 import { SpillFile } from '../../storage/spill-file'
 import type { AnyQueue } from './any-queue'
 import type { Clock } from './clock'
 import type { Ticket } from './core-api'
 import { newChurnCounters, newMessageCounters } from './counters'
-import { Deduplication } from './deduplication'
-import { storedIds } from './deduplication-log'
 import type { Shelved } from './gate'
 import { Limits } from './limits'
-import type { ApplyTo } from './policies'
-import { SHELF_PREFIX } from './shelf'
+import { Loads } from './loads'
+import { restoreDefinitions } from './restore'
 import { Stream } from './stream'
 import { SystemEvents } from './system-events'
 import { DEFAULT_HASHING, hashPassword, Users } from './users'
-import { type Dispatchable, PAUSED_QUEUE, PREDECLARED, type Surroundings, Vhost } from './vhost'
+import { type Dispatchable, type Surroundings, Vhost } from './vhost'
 
 /** What server/net does at the end of each turn. */
 export interface TurnEvents {
@@ -74,11 +67,6 @@ const CONNECTION_BYTES = 10 * 1024
  *  them together: with 64, a thousand queues read each segment eight times. */
 const QUEUE_ROUND = 16
 
-/** Segments brought back at a time. Many queues that each wait for another one must not fill memory. */
-const LOADS_MAX = 8
-/** With more segments asked for than this, those that follow are not read ahead: they are others'. */
-const READ_AHEAD_WAITERS_MAX = 4
-
 /** From a failed commit to the next attempt. */
 const RETRY_MS = 1000
 /** How often the disk's free space is looked at: as often as this rate could use it up, within these limits. */
@@ -98,8 +86,7 @@ export class Core implements Surroundings {
   private queueIds = 1
   private dirty: Dispatchable[] = []
   private dispatching: Dispatchable[] = []
-  /** By segment. */
-  private waitingForLoad = new Map<number, Set<Dispatchable>>()
+  readonly loads: Loads
   private isRequested = false
   private isRetryDue = false
   isOverLimit = false
@@ -132,13 +119,14 @@ export class Core implements Surroundings {
       {
         onCommitted: (batch) => this.onCommitted(batch),
         onFailed: (batch, error) => this.onCommitFailed(batch, error),
-        onLoaded: (segment, error) => this.onLoaded(segment, error),
+        onLoaded: (segment, error) => this.loads.onLoaded(segment, error),
         requestTurn: () => this.requestTurn(),
         requestSettle: (ms) => options.clock.after(ms, () => this.journal.settleNow()),
         now: () => options.clock.now(),
       },
       options.spillPath ? new SpillFile(options.spillPath) : null,
     )
+    this.loads = new Loads(this.journal, options, () => events.onLoaded())
   }
 
   // -- start and stop -------------------------------------------------------------------------------------------------
@@ -162,7 +150,7 @@ export class Core implements Surroundings {
   private async recover(opened: Opened): Promise<void> {
     this.queueIds = opened.nextQueueId
     if (opened.definitions.vhost.length === 0) this.createDefaults()
-    else this.restore(opened.definitions)
+    else restoreDefinitions(this, opened.definitions, this.options.defaultVhost)
     const queues = new Map<number, AnyQueue>()
     const shelves = new Map<number, Shelved>()
     for (const vhost of this.vhosts.values()) {
@@ -215,7 +203,8 @@ export class Core implements Surroundings {
 
   private createDefaults(): void {
     const { defaultUser, defaultPassword, defaultVhost } = this.options
-    this.addVhost(defaultVhost)
+    this.vhosts.set(defaultVhost, new Vhost(defaultVhost, '', this, true))
+    const vhost = { name: defaultVhost, description: '', tags: [], defaultQueueType: '', protectedFromDeletion: false }
     const user = {
       name: defaultUser,
       passwordHash: hashPassword(defaultPassword),
@@ -226,82 +215,11 @@ export class Core implements Surroundings {
     this.users.add(user)
     this.users.addPermission(permission)
     const changes: DefinitionChange[] = [
+      { op: 'put', kind: 'vhost', record: vhost },
       { op: 'put', kind: 'user', record: user },
       { op: 'put', kind: 'permission', record: permission },
     ]
     for (const change of changes) this.journal.define(change)
-  }
-
-  private addVhost(name: string): void {
-    const record = { name, description: '', tags: [], defaultQueueType: '', protectedFromDeletion: false }
-    this.vhosts.set(name, new Vhost(name, '', this, name === this.options.defaultVhost))
-    this.journal.define({ op: 'put', kind: 'vhost', record })
-  }
-
-  /** Puts the stored definitions back; as they come from the log, nothing is written again. */
-  private restore(definitions: Definitions): void {
-    this.journal.isRestoring = true
-    for (const { name, description } of definitions.vhost) {
-      this.vhosts.set(name, new Vhost(name, description, this, name === this.options.defaultVhost))
-    }
-    for (const user of definitions.user) this.users.add(user)
-    for (const permission of definitions.permission) this.users.addPermission(permission)
-    for (const record of definitions.policy) {
-      const definition = JSON.parse(record.definition)
-      const applyTo = record.applyTo as ApplyTo
-      this.vhosts.get(record.vhost)?.policies.set('policy', { ...record, applyTo, definition })
-    }
-    for (const { component, vhost, name, value } of definitions.parameter) {
-      if (component !== 'operator_policy') continue
-      const { 'apply-to': applyTo, definition, ...rest } = JSON.parse(value)
-      const policy = { ...rest, name, applyTo, definition: JSON.parse(definition) }
-      this.vhosts.get(vhost)?.policies.set(component, policy)
-    }
-    for (const record of definitions.exchange) {
-      if (PREDECLARED.some(([name]) => name === record.name)) continue
-      this.vhosts.get(record.vhost)?.addExchange(record.name, { ...record, arguments: tableFromJson(record.arguments) })
-    }
-    const shelves = new Set<number>()
-    for (const record of definitions.queue) {
-      if (record.name.startsWith(SHELF_PREFIX)) {
-        this.restoreShelf(record)
-        shelves.add(record.id)
-        continue
-      }
-      const spec = { durable: record.durable, autoDelete: record.autoDelete, owner: null }
-      const args = { arguments: tableFromJson(record.arguments), argumentsJson: record.arguments }
-      this.vhosts.get(record.vhost)?.addQueue(record.name, { ...spec, ...args, id: record.id })
-    }
-    for (const record of definitions.binding) {
-      const vhost = this.vhosts.get(record.vhost)
-      const from = vhost?.exchanges.get(record.source)
-      const to = (record.destinationType === 'queue' ? vhost?.queues : vhost?.exchanges)?.get(record.destination)
-      if (from && to) vhost?.addBinding(from, to, record.routingKey, tableFromJson(record.arguments))
-    }
-    for (const { component, vhost, name, value } of definitions.parameter) {
-      this.limits.restore(component, name, vhost, value)
-      const queue = component === PAUSED_QUEUE ? this.vhosts.get(vhost)?.queues.get(name) : undefined
-      if (queue !== undefined) queue.isPaused = true
-    }
-    this.restoreIds(definitions)
-    this.churn.queuesCreated = 0
-    this.journal.isRestoring = false
-    for (const vhost of this.vhosts.values()) vhost.defineShelves(shelves)
-  }
-
-  /** Those that deduplication had seen. */
-  private restoreIds({ parameter }: Definitions): void {
-    for (const stored of storedIds(parameter)) {
-      const vhost = this.vhosts.get(stored.vhost)
-      const gates =
-        stored.owner === 'queue' ? [vhost?.queues.get(stored.name)?.gate] : vhost?.exchanges.get(stored.name)?.gates
-      for (const gate of gates ?? []) if (gate instanceof Deduplication) gate.restore(stored)
-    }
-  }
-
-  private restoreShelf({ vhost, name, id }: QueueRecord): void {
-    const exchange = this.vhosts.get(vhost)?.exchanges.get(name.slice(SHELF_PREFIX.length))
-    for (const { shelf } of exchange?.gates ?? []) if (shelf?.name === name) shelf.id = id
   }
 
   // -- the turn -------------------------------------------------------------------------------------------------------
@@ -410,11 +328,7 @@ export class Core implements Surroundings {
   }
 
   awaitLoad(queue: Dispatchable, ticket: Ticket): void {
-    const segment = Math.floor(ticket / SEGMENT_TICKETS)
-    const waiting = this.waitingForLoad.get(segment)
-    if (waiting === undefined) this.waitingForLoad.set(segment, new Set([queue]))
-    else waiting.add(queue)
-    this.loadMore()
+    this.loads.await(queue, ticket)
   }
 
   awaitCommit(queue: Dispatchable): void {
@@ -425,27 +339,8 @@ export class Core implements Surroundings {
   private wakeCommitted(): void {
     const waiting = this.waitingForCommit
     this.waitingForCommit = new Set()
-    this.wake(waiting)
+    for (const queue of waiting) if (!queue.isDeleted) queue.markDirty()
   }
-
-  /** Loads the segments that queues wait for: by turns the lowest, so that queues whose messages lie side by side go through
-   *  them together and each segment is read once, and the one that was asked for first, so that nobody starves. */
-  private loadMore(): void {
-    while (this.requested.size < LOADS_MAX) {
-      let picked = -1
-      this.isLowestDue = !this.isLowestDue
-      for (const segment of this.waitingForLoad.keys()) {
-        if (this.requested.has(segment)) continue
-        if (picked === -1 || segment < picked) picked = segment
-        if (!this.isLowestDue) break
-      }
-      if (picked === -1) return
-      this.requested.add(picked)
-      this.journal.load(picked * SEGMENT_TICKETS, this.waitingForLoad.size <= READ_AHEAD_WAITERS_MAX)
-    }
-  }
-  private readonly requested = new Set<number>()
-  private isLowestDue = false
 
   get nodeName(): string {
     return this.options.nodeName ?? ''
@@ -457,30 +352,6 @@ export class Core implements Surroundings {
 
   nextQueueId(): number {
     return this.queueIds++
-  }
-
-  private onLoaded(number: number, error: Error | null): void {
-    const segment = this.journal.store.segments.get(number)
-    if (segment === undefined) return this.wakeLoaded(number) // nothing in it is wanted any more
-    if (error !== null && !segment.isUnreadable) {
-      this.options.log(`Reading messages back failed, trying again every ${RETRY_MS} ms: ${error.message}`)
-    }
-    segment.isUnreadable = error !== null
-    if (error === null) this.wakeLoaded(number)
-    else this.options.clock.after(RETRY_MS, () => this.wakeLoaded(number))
-  }
-
-  private wakeLoaded(segment: number): void {
-    const waiting = this.waitingForLoad.get(segment)
-    this.requested.delete(segment)
-    this.waitingForLoad.delete(segment)
-    this.loadMore()
-    if (waiting !== undefined) this.wake(waiting)
-    this.events.onLoaded()
-  }
-
-  private wake(queues: Set<Dispatchable>): void {
-    for (const queue of queues) if (!queue.isDeleted) queue.markDirty()
   }
 
   private onCommitted(batch: number): void {

@@ -6,6 +6,7 @@ import { PriorityRound } from './priority-round'
 import { ReadyRound } from './ready-round'
 import { Returned } from './returned'
 import { TicketRing } from './ticket-ring'
+import { Waiting } from './waiting'
 
 describe('TicketRing', () => {
   it('is first in, first out', () => {
@@ -77,6 +78,59 @@ describe('Returned', () => {
     for (let i = 0; i < 4999; i++) expect(returned.shift()).toBe(i)
     returned.add(3)
     expect([...returned]).toEqual([3, 4999])
+  })
+})
+
+describe('Waiting', () => {
+  it('is a queue from whose middle messages are taken, and into which they come back at their place', () => {
+    const step = fc.oneof(
+      { weight: 4, arbitrary: fc.record({ push: fc.integer({ min: 1, max: 20 }) }) },
+      { weight: 4, arbitrary: fc.record({ shift: fc.integer({ min: 1, max: 10 }) }) },
+      { weight: 3, arbitrary: fc.record({ back: fc.nat() }) },
+      { weight: 3, arbitrary: fc.record({ remove: fc.nat() }) },
+      { weight: 1, arbitrary: fc.record({ has: fc.nat({ max: 300 }) }) },
+      { weight: 1, arbitrary: fc.constant('drain' as const) },
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const waiting = new Waiting()
+        let model: number[] = []
+        const taken: number[] = []
+        const before = new Set<number>() // delivered once
+        let next = 0
+        for (const s of steps) {
+          if (s === 'drain') {
+            expect([...waiting.drain()].sort((a, b) => a - b)).toEqual(model)
+            model = []
+          } else if ('push' in s) {
+            for (let i = 0; i < s.push; i++) {
+              waiting.push(++next)
+              model.push(next)
+            }
+          } else if ('shift' in s) {
+            for (let i = 0; i < s.shift && model.length > 0; i++) {
+              const ticket = model.shift() as number
+              expect(waiting.head).toBe(ticket)
+              expect(waiting.shift()).toBe(before.has(ticket))
+              taken.push(ticket)
+            }
+          } else if ('back' in s && taken.length > 0) {
+            const [ticket] = taken.splice(s.back % taken.length, 1)
+            waiting.giveBack(ticket)
+            before.add(ticket)
+            model = [...model, ticket].sort((a, b) => a - b)
+          } else if ('remove' in s && model.length > 0) {
+            const [ticket] = model.splice(s.remove % model.length, 1)
+            waiting.remove(ticket)
+          } else if ('has' in s && s.has > 0 && s.has <= next) {
+            expect(waiting.has(s.has)).toBe(model.includes(s.has))
+          }
+          expect(waiting.length).toBe(model.length)
+          expect([...waiting.deliveredBefore()].sort((a, b) => a - b)).toEqual(model.filter((t) => before.has(t)))
+        }
+      }),
+      { numRuns: 500 },
+    )
   })
 })
 

@@ -205,6 +205,8 @@ export class Connection implements ConnectionView, FrameSink {
     )
   }
 
+  // -- frames ---------------------------------------------------------------------------------------------------------
+
   /** Everything that can go wrong with a peer's bytes ends here, in one close frame of the right scope. */
   private guard(work: () => void): void {
     try {

@@ -241,4 +241,4 @@ if (process.env.AMQP_SPEC_URL === undefined) {
     await channel.sync()
     expect(deaths(headersOf(await channel.get(`c${n}`)))).toHaveLength(n)
   })
-}
+} else describe.skip('on another broker', () => it('', () => {}))
