@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util'
 const folder = join(__dirname, '..', '..', 'clients')
 const installLimitMs = 600_000
 const runLimitMs = 400_000
+const leftBehindLimitMs = 2_000
 const tableStart = '<!-- results -->'
 
 interface Result {
@@ -95,11 +96,14 @@ function run(command: string, env: NodeJS.ProcessEnv): Promise<{ text: string; c
     })
     const timer = setTimeout(() => endGroup(child, runLimitMs), runLimitMs)
     child.on('error', reject)
+    let exitCode: number | null = null
     child.on('exit', (code) => {
+      exitCode = code
       clearTimeout(timer)
-      // Not on 'close': a process that was left behind may hold the pipe open for ever.
-      setImmediate(() => resolve({ text, code }))
+      // 'close' comes when all output is read, but a process that was left behind may hold the pipe open for ever.
+      setTimeout(() => child.stdout.destroy(), leftBehindLimitMs)
     })
+    child.on('close', () => resolve({ text, code: exitCode }))
   })
 }
 

@@ -21,7 +21,7 @@ import type { Session } from '../core/session'
 import type { Vhost } from '../core/vhost'
 import { Channel } from './channel'
 import { Handshake } from './handshake'
-import type { Hub } from './hub'
+import { BEAT_MS, type Hub } from './hub'
 import type { OutBuffer } from './out-buffer'
 import { Outlet } from './outlet'
 import type { Transaction } from './transaction'
@@ -470,7 +470,7 @@ export class Connection implements ConnectionView, FrameSink {
   }
 
   private beat(now: number, intervalMs: number): void {
-    if (this.outlet.sentBytes !== this.sentBytesSeen) this.lastSentMs = now
+    if (this.outlet.sentBytes !== this.sentBytesSeen) this.lastSentMs = now // up to a beat late
     this.sentBytesSeen = this.outlet.sentBytes
     // Who is not read from cannot be heard.
     if (this.isParked || this.isWaitingForRoom || this.state === 'blocked') this.lastReceivedMs = now
@@ -480,7 +480,7 @@ export class Connection implements ConnectionView, FrameSink {
         timeoutSeconds: this.heartbeatSeconds,
       })
       this.destroy()
-    } else if (now - this.lastSentMs >= intervalMs / 2) this.write(HEARTBEAT_FRAME)
+    } else if (now - this.lastSentMs >= intervalMs / 2 - BEAT_MS) this.write(HEARTBEAT_FRAME)
   }
 
   private emit(key: string, describe: () => FieldTable): void {

@@ -29,7 +29,7 @@ export interface NetLog {
   warn(message: string, fields?: Record<string, unknown>): void
 }
 
-const BEAT_MS = 500
+export const BEAT_MS = 500
 /** Read from publishers in one turn. */
 const TURN_READ_BYTES = 512 * 1024
 /** Likewise, while consumers want more than the turn gives them: a quarter of what one of them gets. */

@@ -276,7 +276,8 @@ describe('heartbeats', () => {
   it('come, and a silent peer is dropped', async () => {
     const connection = await broker.connect({ tune: { heartbeat: 1 } })
     await connection.expectDropped()
-    expect(connection.heartbeatCount).toBeGreaterThan(0)
+    // Two intervals passed, and there are two in each: some clients hang up after one interval without any.
+    expect(connection.heartbeatCount).toBeGreaterThanOrEqual(3)
   })
 
   it('are not sent when not wanted', async () => {
