@@ -110,6 +110,11 @@ export class Link implements FrameSink {
     await this.call('basic.consume', { queue, consumerTag, noAck }, 'basic.consume-ok')
   }
 
+  /** Asks an empty queue for a message. */
+  async getNothing(queue: string): Promise<void> {
+    await this.call('basic.get', { queue, noAck: true }, 'basic.get-empty')
+  }
+
   async cancel(consumerTag = TAG): Promise<void> {
     await this.call('basic.cancel', { consumerTag }, 'basic.cancel-ok')
   }

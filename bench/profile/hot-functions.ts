@@ -25,12 +25,13 @@ export interface HeapNode {
   children: HeapNode[]
 }
 
-/** Without what waits: `(idle)` is no cost. */
+/** Without waiting, and without the end of the profile itself (`dispatch`, of the inspector). */
 export function functionsByTime({ nodes, samples, timeDeltas }: CpuProfile): HotFunction[] {
   const names = new Map(nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]))
   const costs = new Map<string, number>()
   for (let i = 0; i < samples.length; i++) add(costs, names.get(samples[i]) ?? '?', Math.max(0, timeDeltas[i]))
   costs.delete('(idle)')
+  costs.delete('dispatch')
   return sorted(costs)
 }
 

@@ -7,7 +7,14 @@ import { leveret } from '../brokers'
 import { measureLoad } from '../load'
 import type { Probe } from '../probe/probe'
 import { type LoadRow, rows, selectRows } from '../rows'
-import { type CpuProfile, functionsByBytes, functionsByTime, type HeapNode, type HotFunction, totalOf } from './hot-functions'
+import {
+  type CpuProfile,
+  functionsByBytes,
+  functionsByTime,
+  type HeapNode,
+  type HotFunction,
+  totalOf,
+} from './hot-functions'
 import { costsByStep } from './steps'
 
 const SHOWN = 25

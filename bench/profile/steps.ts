@@ -8,20 +8,20 @@ export interface StepCost {
 
 /** The first that fits counts. What fits none is told as it is. */
 const STEPS: [step: string, pattern: RegExp][] = [
-  ['idle and garbage: collecting', /^\(garbage collector\)/],
-  ['socket: the kernel takes bytes (write)', /^(writeBuffer|writev|writeUtf8String|writeLatin1String)\b/],
-  ['socket: Node.js around read and write', / node:|^(\(program\)|\(anonymous\)|onStreamRead)/],
+  ['garbage collection', /^\(garbage collector\)/],
+  ['copies of the message', /storage\/bytes|_?copy(Actual)? node:buffer/],
+  ['the kernel takes bytes', /^(writeBuffer|writev|writeUtf8String|writeLatin1String)\b/],
+  ['batch to the disk thread', /^postMessage|node:internal\/worker|storage\/(journal|batch-codec|log-rows|sqlite)/],
+  ['Node.js around sockets', / node:|^\((program|anonymous)\)$|^onStreamRead/],
   ['read: frames', /frame-parser/],
-  ['read: publish gathered', /publish-assembly|basic-codec|net\/connection|net\/hub/],
+  ['read: publish gathered', /publish-assembly|basic-codec|protocol\/properties|net\/(connection|hub)/],
   ['read: acknowledgements', /net\/unacked/],
-  ['channel: confirms', /net\/confirms/],
-  ['channel: methods', /net\/channel|net\/transaction|core\/session/],
-  ['route', /core\/(router|publishing|exchange|routed-message|vhost)/],
-  ['store: the one copy', /storage\/(message-store|segment|page-in|garbage|spill)/],
+  ['channel and confirms', /net\/(channel|confirms|transaction)|core\/session/],
+  ['route', /core\/(router|publishing|publish-claims|exchange|routed-message|vhost)/],
+  ['store', /storage\//],
   ['queue and its ring', /core\/(queue|waiting|ticket-ring|discards|returned|limits|expiry|counters)/],
   ['dispatch: who gets it', /core\/(ready-round|consumer|consumer-round|priority-round|core)\.js/],
   ['write: deliveries', /net\/(message-writer|outlet|out-buffer)|frame-writer/],
-  ['commit: the batch', /storage\//],
 ]
 
 export function costsByStep(functions: readonly HotFunction[]): StepCost[] {
