@@ -89,8 +89,8 @@ export class Link implements FrameSink {
     await this.call('queue.declare', { queue, durable }, 'queue.declare-ok')
   }
 
-  async bindQueue(queue: string, exchange: string): Promise<void> {
-    await this.call('queue.bind', { queue, exchange }, 'queue.bind-ok')
+  async bindQueue(queue: string, exchange: string, routingKey = ''): Promise<void> {
+    await this.call('queue.bind', { queue, exchange, routingKey }, 'queue.bind-ok')
   }
 
   /** How many messages it held. */
