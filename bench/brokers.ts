@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { parseAmqpUrl } from './generator/amqp-url'
 import { Link } from './generator/link'
 import { nowUs } from './generator/monotonic'
+import { Probe } from './probe/probe'
 
 const startTimeoutMs = 90_000
 const stopTimeoutMs = 30_000
@@ -23,6 +24,8 @@ export interface RunningBroker {
   product: string
   /** null when it ran already. */
   dataDirectory: string | null
+  /** A look inside; null where none was asked for. */
+  probe: Probe | null
   stop(): Promise<void>
 }
 
@@ -36,11 +39,14 @@ interface Settings {
   profile: string | null
   /** More options for the broker's command line. */
   options?: string[]
+  /** Lets the bench look inside the process while it works. */
+  isProbed?: boolean
 }
 
 export function runningBroker(url: string, pid: number | null): BrokerSource {
   const start = async (): Promise<RunningBroker> => {
-    return { url, pid, startMs: null, product: await productAt(url), dataDirectory: null, stop: async () => {} }
+    const product = await productAt(url)
+    return { url, pid, startMs: null, product, dataDirectory: null, probe: null, stop: async () => {} }
   }
   return { name: 'broker', start }
 }
@@ -51,11 +57,13 @@ export function leveret(settings: Settings): BrokerSource {
     const [port, adminPort] = await freePorts(2)
     const profile = settings.profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${settings.profile}`]
     const main = join(__dirname, '..', 'server', 'main.js')
-    const args = [...profile, ...NODE_FLAGS, main, 'start', '--data', join(folder, 'data'), ...(settings.options ?? [])]
+    const { isProbed = false, options = [] } = settings
+    const probe = isProbed ? ['--require', join(__dirname, 'probe', 'inside.js')] : []
+    const args = [...profile, ...probe, ...NODE_FLAGS, main, 'start', '--data', join(folder, 'data'), ...options]
     const amqp = ['--host', '127.0.0.1', '--port', String(port)]
     const admin = ['--admin-host', '127.0.0.1', '--admin-port', String(adminPort)]
     const { env, execPath: command } = process
-    return launch({ folder, port, command, args: [...args, ...amqp, ...admin], env })
+    return launch({ folder, port, command, args: [...args, ...amqp, ...admin], env, isProbed })
   }
   return { name: 'leveret', start }
 }
@@ -126,6 +134,7 @@ interface Launch {
   env: NodeJS.ProcessEnv
   /** Where the broker writes its process id when the command is only a script around it. */
   pidFile?: string
+  isProbed?: boolean
   onStopped?: () => void
 }
 
@@ -137,7 +146,7 @@ async function launch(how: Launch): Promise<RunningBroker> {
   const child = spawn(how.command, how.args, {
     cwd: how.folder,
     env: how.env,
-    stdio: ['ignore', log, log],
+    stdio: ['ignore', log, log, ...(how.isProbed ? (['ipc'] as const) : [])],
     detached: true,
   })
   closeSync(log)
@@ -160,7 +169,8 @@ async function launch(how: Launch): Promise<RunningBroker> {
   try {
     const product = await firstConnection(url, child)
     const startMs = (nowUs() - startedUs) / 1000
-    return { url, pid: brokerPid(how, child), startMs, product, dataDirectory: join(how.folder, 'data'), stop }
+    const probe = how.isProbed ? new Probe(child) : null
+    return { url, pid: brokerPid(how, child), startMs, product, dataDirectory: join(how.folder, 'data'), probe, stop }
   } catch (error) {
     const output = readFileSync(logPath, 'utf8').trim().split('\n').slice(-10).join('\n')
     await stop()

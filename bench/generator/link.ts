@@ -89,8 +89,8 @@ export class Link implements FrameSink {
     await this.call('queue.declare', { queue, durable }, 'queue.declare-ok')
   }
 
-  async bindQueue(queue: string, exchange: string): Promise<void> {
-    await this.call('queue.bind', { queue, exchange }, 'queue.bind-ok')
+  async bindQueue(queue: string, exchange: string, routingKey = ''): Promise<void> {
+    await this.call('queue.bind', { queue, exchange, routingKey }, 'queue.bind-ok')
   }
 
   /** How many messages it held. */
@@ -108,6 +108,11 @@ export class Link implements FrameSink {
 
   async consume(queue: string, noAck: boolean, consumerTag = TAG): Promise<void> {
     await this.call('basic.consume', { queue, consumerTag, noAck }, 'basic.consume-ok')
+  }
+
+  /** Asks an empty queue for a message. */
+  async getNothing(queue: string): Promise<void> {
+    await this.call('basic.get', { queue, noAck: true }, 'basic.get-empty')
   }
 
   async cancel(consumerTag = TAG): Promise<void> {

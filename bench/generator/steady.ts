@@ -6,10 +6,14 @@ import { Link, type Traffic } from './link'
 import { PublishBlock } from './publish-block'
 
 const BLOCK_BYTES = 32 * 1024
+/** Messages of one write, where each has a queue of its own. */
+const BURST_MAX = 500
 const WINDOW = 2000
+const WINDOW_BYTES = 64 * 1024 * 1024
 
 export interface SteadyMessages {
-  queues: string[] // by turns, through the default exchange
+  queues: string[] // by turns, through the default exchange; with another `exchange`, the routing keys
+  exchange?: string
   bodyBytes: number
   persistent: boolean
 }
@@ -26,17 +30,23 @@ export class SteadyPublisher implements Traffic {
     private readonly blocks: PublishBlock[],
     /** Of one write. */
     private readonly burst: number,
+    private readonly window: number,
   ) {}
 
-  static async open(url: string, { queues, bodyBytes, persistent }: SteadyMessages): Promise<SteadyPublisher> {
+  static async open(
+    url: string,
+    { queues, exchange = '', bodyBytes, persistent }: SteadyMessages,
+  ): Promise<SteadyPublisher> {
     const link = await Link.open(parseAmqpUrl(url))
     await link.selectConfirms()
     const bytesMax = queues.length === 1 ? BLOCK_BYTES : 1 // a block of many, or one message for each
     const blocks = queues.map((routingKey) => {
-      const message = { exchange: '', routingKey, stream: 0, bodyBytes, persistent }
+      const message = { exchange, routingKey, stream: 0, bodyBytes, persistent }
       return new PublishBlock(message, link.frameMax, bytesMax)
     })
-    const publisher = new SteadyPublisher(link, blocks, queues.length === 1 ? blocks[0].capacity : queues.length)
+    const burst = queues.length === 1 ? blocks[0].capacity : Math.min(queues.length, BURST_MAX)
+    const window = Math.min(WINDOW, Math.ceil(WINDOW_BYTES / (bodyBytes + 1)))
+    const publisher = new SteadyPublisher(link, blocks, burst, Math.max(window, burst))
     link.traffic = publisher
     return publisher
   }
@@ -69,7 +79,7 @@ export class SteadyPublisher implements Traffic {
   private pump(): void {
     for (;;) {
       const count = Math.min(this.burst, this.target - this.sent)
-      if (count === 0 || this.sent - this.confirmed + count > Math.max(WINDOW, 2 * this.burst)) return
+      if (count === 0 || this.sent - this.confirmed + count > this.window) return
       this.link.socket.write(this.next(count))
       this.sent += count
     }
