@@ -5,7 +5,15 @@ import { StorageError } from './log-backend'
 
 /** One thing that was written, message by message; what the reader says is brought into the same shape. */
 type Event =
-  | { kind: 'enqueue'; ticket: number; length: number; body: number; queues: number[]; expiration?: number }
+  | {
+      kind: 'enqueue'
+      ticket: number
+      length: number
+      body: number
+      queues: number[]
+      expiration?: number
+      priority?: number
+    }
   | { kind: 'settle' | 'returned'; queue: number; ticket: number }
   | { kind: 'delivered'; queue: number; ticket: number }
   | { kind: 'time'; ms: number }
@@ -16,7 +24,7 @@ function written(events: readonly Event[]): Uint8Array {
     if (e.kind === 'enqueue') {
       // Queue ids lie somewhere in a larger array.
       const ids = Int32Array.from([77, ...e.queues, 78])
-      writer.enqueue(e.ticket, e.length, e.body, ids, 1, 1 + e.queues.length, e.expiration)
+      writer.enqueue(e.ticket, e.length, e.body, ids, 1, 1 + e.queues.length, e.expiration, e.priority)
     } else if (e.kind === 'settle') writer.settle(e.queue, e.ticket)
     else if (e.kind === 'returned') writer.returned(e.queue, e.ticket, 1)
     else if (e.kind === 'time') writer.time(e.ms)
@@ -33,7 +41,7 @@ function read(block: Uint8Array): { events: Event[]; records: number } {
     for (let i = 0; i < count; i++) events.push({ kind, queue, ticket: first + i })
   }
   readRecords(block, {
-    onEnqueue(first, count, queueIds, lengths, at, expiration) {
+    onEnqueue(first, count, queueIds, lengths, at, expiration, priority) {
       records++
       for (let i = 0; i < count; i++) {
         const length = lengths.getUint32(at + 8 * i, true)
@@ -45,6 +53,7 @@ function read(block: Uint8Array): { events: Event[]; records: number } {
           body,
           queues: [...queueIds],
           ...(expiration < 0 ? {} : { expiration }),
+          ...(priority < 0 ? {} : { priority }),
         })
       }
     },
@@ -81,6 +90,18 @@ const event: fc.Arbitrary<Event> = fc.oneof(
     queues: fc.array(queueId, { minLength: 1, maxLength: 4 }),
     expiration: fc.constantFrom(0, 5, 2 ** 50),
   }),
+  fc.record(
+    {
+      kind: fc.constant('enqueue' as const),
+      ticket,
+      length: size,
+      body: size,
+      queues: fc.array(queueId, { minLength: 1, maxLength: 4 }),
+      priority: fc.constantFrom(0, 9, 255),
+      expiration: fc.constantFrom(0, 5),
+    },
+    { requiredKeys: ['kind', 'ticket', 'length', 'body', 'queues', 'priority'] },
+  ),
   fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(0, 1_800_000_000_000) }),
   fc.record({ kind: fc.constantFrom('settle' as const, 'returned' as const), queue: queueId, ticket }),
   fc.record({ kind: fc.constant('delivered' as const), queue: queueId, ticket }),
@@ -102,6 +123,9 @@ describe('a records block', () => {
     expect(read(written([...run(5, 1), ...run(8, 1)])).records).toBe(1)
     expect(read(written([...run(5, 1), ...run(8, 2)])).records).toBe(2)
     expect(read(written([...run(5, 1), ...run(9, 1)])).records).toBe(2)
+    const urgent = run(8, 1).map((e) => ({ ...e, priority: 9 }) as Event)
+    expect(read(written(urgent)).records).toBe(1)
+    expect(read(written([...run(5, 1), ...urgent])).records).toBe(2)
     const settles: Event[] = [5, 6, 7].map((t) => ({ kind: 'settle', queue: 1, ticket: t }))
     expect(read(written(settles)).records).toBe(1)
     // A record in between ends both kinds of run.
@@ -119,12 +143,14 @@ describe('a records block', () => {
       { kind: 'settle', queue: 2, ticket: 3 },
       { kind: 'time', ms: 3 },
       { kind: 'enqueue', ticket: 4, length: 40, body: 7, queues: [2], expiration: 3 },
+      { kind: 'enqueue', ticket: 4, length: 40, body: 7, queues: [2], priority: 9 },
     ])
     const enqueue = `0100${'0000000000000840'}${'01000000'}${'01000000'}${'02000000'}${'28000000'}${'07000000'}`
     const settle = `0200${'02000000'}${'0000000000000840'}${'01000000'}`
     const time = `0500${'00000000'}${'0000000000000840'}${'00000000'}`
     const expiring = `0101${'0000000000001040'}${enqueue.slice(20)}${'0000000000000840'}`
-    expect(Buffer.from(block).toString('hex')).toBe(`4c01${enqueue}${settle}${time}${expiring}`)
+    const urgent = `0102${'0000000000001040'}${'01000000'}${'01000000'}09${enqueue.slice(36)}`
+    expect(Buffer.from(block).toString('hex')).toBe(`4c01${enqueue}${settle}${time}${expiring}${urgent}`)
   })
 })
 
@@ -136,6 +162,7 @@ describe('a damaged records block', () => {
     { kind: 'delivered', queue: 2, ticket: 9 },
     { kind: 'time', ms: 9 },
     { kind: 'enqueue', ticket: 5, length: 41, body: 8, queues: [2], expiration: 9 },
+    { kind: 'enqueue', ticket: 6, length: 41, body: 8, queues: [2], expiration: 9, priority: 1 },
   ]
   const block = written(events)
   /** Where a cut leaves whole records: such a block is shorter, not damaged; the backend's checksum sees to those. */

@@ -2,8 +2,8 @@
 // after the other in the order of the enqueue records. Little-endian; numbers above 32 bits as doubles (exact to 2^53).
 //
 //   block     = 'L' version record*
-//   enqueue   = 1 flags  firstTicket:f64 count:u32 queues:u32 (queueId:u32)* (length:u32 body:u32)*count [expiration:f64]
-//                                                                    consecutive tickets, same queues; the last, in ms, with flag 1
+//   enqueue   = 1 flags  firstTicket:f64 count:u32 queues:u32 [priority:u8] (queueId:u32)* (length:u32 body:u32)*count [expiration:f64]
+//                                                   consecutive tickets, same queues; expiration, in ms, with flag 1, priority with 2
 //   settle    = 2 0      queueId:u32 firstTicket:f64 count:u32                                    consecutive tickets
 //   returned  = 3 0      queueId:u32 firstTicket:f64 count:u32     delivered before and waiting again (written by a clean stop)
 //   delivered = 4 0      queueId:u32 ticket:f64 0:u32              all up to this ticket may have been delivered before (likewise)
@@ -19,11 +19,13 @@ const SETTLE = 2
 const RETURNED = 3
 const DELIVERED = 4
 const TIME = 5
-/** Of an enqueue: one message, with an expiration of its own. */
+/** Flag of an enqueue: one message, with an expiration of its own. */
 const EXPIRES = 1
+/** Flag of an enqueue: its messages have a priority, and went to a queue that looks at it. */
+const PRIORITIZED = 2
 
 /** Called in the order of the records. `queueIds` and `lengths` (length and body length, 8 bytes a
- *  message) are valid during the call. `expiration` in ms; -1: none. */
+ *  message) are valid during the call. `expiration` in ms, `priority`; -1: none. */
 export interface RecordSink {
   onEnqueue(
     firstTicket: number,
@@ -32,6 +34,7 @@ export interface RecordSink {
     lengths: DataView,
     lengthsAt: number,
     expiration: number,
+    priority: number,
   ): void
   onSettle(queueId: number, firstTicket: number, count: number): void
   onReturned(queueId: number, firstTicket: number, count: number): void
@@ -49,6 +52,7 @@ export class RecordWriter {
   private runCount = 0
   private runNext = -1
   private runQueue = -1
+  private runPriority = -1
   // The open settle run.
   private settleCountAt = 0
   private settleCount = 0
@@ -69,7 +73,7 @@ export class RecordWriter {
     return this.at
   }
 
-  /** `expiration` -1: none. */
+  /** `expiration`, `priority` -1: none. */
   enqueue(
     ticket: number,
     length: number,
@@ -78,9 +82,10 @@ export class RecordWriter {
     start: number,
     end: number,
     expiration = -1,
+    priority = -1,
   ): void {
     const single = end - start === 1 && expiration === -1 ? queueIds[start] : -1
-    if (single !== -1 && single === this.runQueue && ticket === this.runNext) {
+    if (single !== -1 && single === this.runQueue && ticket === this.runNext && priority === this.runPriority) {
       this.room(8)
       this.u32(length)
       this.u32(bodyLength)
@@ -89,12 +94,13 @@ export class RecordWriter {
       return
     }
     this.closeRuns()
-    this.room(34 + 4 * (end - start))
-    this.head(ENQUEUE, expiration === -1 ? 0 : EXPIRES)
+    this.room(35 + 4 * (end - start))
+    this.head(ENQUEUE, (expiration === -1 ? 0 : EXPIRES) | (priority === -1 ? 0 : PRIORITIZED))
     this.f64(ticket)
     this.runCountAt = this.at
     this.u32(1)
     this.u32(end - start)
+    if (priority !== -1) this.bytes[this.at++] = priority
     for (let i = start; i < end; i++) this.u32(queueIds[i])
     this.u32(length)
     this.u32(bodyLength)
@@ -102,6 +108,7 @@ export class RecordWriter {
     this.runCount = 1
     this.runNext = ticket + 1
     this.runQueue = single
+    this.runPriority = priority
   }
 
   settle(queueId: number, ticket: number): void {
@@ -218,15 +225,18 @@ function readEnqueue(view: DataView, at: number, flags: number, sink: RecordSink
   const ticket = view.getFloat64(at, true)
   const count = view.getUint32(at + 8, true)
   const queues = view.getUint32(at + 12, true)
-  const lengthsAt = at + 16 + 4 * queues
+  const queuesAt = at + 16 + ((flags & PRIORITIZED) !== 0 ? 1 : 0)
+  const lengthsAt = queuesAt + 4 * queues
   const lengthsEnd = lengthsAt + 8 * count
-  const end = lengthsEnd + (flags === EXPIRES ? 8 : 0)
-  if (flags > EXPIRES) throw corrupt(`an enqueue record with unknown flags ${flags}`)
+  const hasExpiration = (flags & EXPIRES) !== 0
+  const end = lengthsEnd + (hasExpiration ? 8 : 0)
+  if (flags > (EXPIRES | PRIORITIZED)) throw corrupt(`an enqueue record with unknown flags ${flags}`)
   if (end > view.byteLength) throw corrupt('enqueue record longer than its block')
   queueIds.length = queues
-  for (let i = 0; i < queues; i++) queueIds[i] = view.getUint32(at + 16 + 4 * i, true)
-  const expiration = flags === EXPIRES ? view.getFloat64(lengthsEnd, true) : -1
-  sink.onEnqueue(ticket, count, queueIds, view, lengthsAt, expiration)
+  for (let i = 0; i < queues; i++) queueIds[i] = view.getUint32(queuesAt + 4 * i, true)
+  const expiration = hasExpiration ? view.getFloat64(lengthsEnd, true) : -1
+  const priority = (flags & PRIORITIZED) !== 0 ? view.getUint8(at + 16) : -1
+  sink.onEnqueue(ticket, count, queueIds, view, lengthsAt, expiration, priority)
   return end
 }
 

@@ -421,6 +421,7 @@ export class Journal {
         i === 0 ? 0 : built.ends[i - 1],
         built.ends[i],
         hasExpirations ? built.expirationOf(built.tickets[i]) : -1,
+        segment.priorityAt(built.tickets[i] % SEGMENT_TICKETS),
       )
       if (start !== runEnd) {
         if (runEnd !== -1) at += (segment.slab as Buffer).copy(payload, at, runStart, runEnd)

@@ -186,7 +186,16 @@ export class LogRows {
       if (segment.logRefs !== null && segment.logRefs[index] > 0 && segment.rowOf(index) === row) {
         // All its queues, then who of them has settled: a settle that is written behind the copy must find its queue there,
         // or recovery would take it for that of another.
-        records.enqueue(ticket, length, bodyLength, Int32Array.from(queueIds), 0, queueIds.length, expiration)
+        records.enqueue(
+          ticket,
+          length,
+          bodyLength,
+          Int32Array.from(queueIds),
+          0,
+          queueIds.length,
+          expiration,
+          segment.priorityAt(index),
+        )
         for (const id of queueIds) if (segment.isSettledBy(id, index)) records.settle(id, ticket)
         parts.push(entry.payload.subarray(at, at + length))
       }

@@ -141,6 +141,16 @@ export class MessageStore {
     return true
   }
 
+  /** The queues that have priorities look for it there as long as the message lives; the log keeps it. */
+  setPriority(ticket: Ticket, priority: number): void {
+    this.segmentOf(ticket)?.setPriority(ticket % SEGMENT_TICKETS, priority)
+  }
+
+  /** -1: none was set. */
+  priorityOf(ticket: Ticket): number {
+    return this.segmentOf(ticket)?.priorityAt(ticket % SEGMENT_TICKETS) ?? -1
+  }
+
   /** One reference less; the last one frees the bytes. */
   release(ticket: Ticket): void {
     const segment = this.segmentOf(ticket)

@@ -127,6 +127,28 @@ describe('a message that was copied forward', () => {
   })
 })
 
+describe('a priority', () => {
+  it('comes back with its message, also when that was copied forward', async () => {
+    const rig = await JournalRig.start(1, 2)
+    Object.assign(rig.journal.rows.limits, { logBytesMin: 0, rowsMin: 0 })
+    const others = Array.from({ length: 30 }, () => rig.publish('other', [1]))
+    const [plain, urgent, shared] = [rig.publish('a', [1]), rig.publish('b', [1]), rig.publish('c', [1, 2])]
+    rig.journal.store.setPriority(urgent, 9)
+    rig.journal.store.setPriority(shared, 0)
+    const priorities = () => [plain, urgent, shared].map((ticket) => rig.journal.store.priorityOf(ticket))
+    await rig.turn()
+    await rig.crash()
+    expect(priorities()).toEqual([-1, 9, 0])
+    Object.assign(rig.journal.rows.limits, { logBytesMin: 0, rowsMin: 0 })
+    for (const ticket of others) rig.settle(ticket, 1)
+    await rig.turn()
+    await rig.turn()
+    expect(await rig.entriesInLog()).toBe(1) // the copy alone: what stood before it is trimmed
+    await rig.crash()
+    expect(priorities()).toEqual([-1, 9, 0])
+  })
+})
+
 describe('what is dead in the log', () => {
   it('is given back at once, though nobody commits', async () => {
     const rig = await JournalRig.start(1)

@@ -101,13 +101,24 @@ class Replay implements RecordSink {
     segment.rows.sort((a, b) => a.firstIndex - b.firstIndex)
   }
 
-  onEnqueue(first: Ticket, count: number, queueIds: readonly number[]): void {
+  onEnqueue(
+    first: Ticket,
+    count: number,
+    queueIds: readonly number[],
+    _lengths: DataView,
+    _lengthsAt: number,
+    _expiration: number,
+    priority: number,
+  ): void {
     let references = 0
     for (const id of queueIds) {
       this.maxQueueId = Math.max(this.maxQueueId, id)
       if (this.knownQueues.has(id)) references++
     }
-    for (let ticket = first; ticket < first + count; ticket++) this.addMessage(ticket, references)
+    for (let ticket = first; ticket < first + count; ticket++) {
+      this.addMessage(ticket, references)
+      if (priority !== -1) this.segment?.setPriority(ticket % SEGMENT_TICKETS, priority)
+    }
     this.maxTicket = Math.max(this.maxTicket, first + count - 1)
   }
 

@@ -8,6 +8,7 @@ export interface Sample {
   body?: string | Buffer
   persistent?: boolean
   messageId?: string
+  priority?: number
 }
 
 export function sampleMessage({
@@ -16,13 +17,14 @@ export function sampleMessage({
   body = '',
   persistent = true,
   messageId,
+  priority,
 }: Sample): IncomingMessage {
   const namesBuf = Buffer.concat([shortstr(exchange), shortstr(routingKey)])
   const bodyBuf = typeof body === 'string' ? Buffer.from(body) : body
   const head = Buffer.alloc(12)
   head.writeUInt16BE(60, 0)
   head.writeUInt32BE(bodyBuf.length, 8)
-  const headerBuf = Buffer.concat([head, encodeProperties({ deliveryMode: persistent ? 2 : 1, messageId })])
+  const headerBuf = Buffer.concat([head, encodeProperties({ deliveryMode: persistent ? 2 : 1, messageId, priority })])
   return {
     namesBuf,
     namesStart: 0,

@@ -69,6 +69,8 @@ export class Segment {
   isUnreadable = false
   /** The consumers come near: read what follows. See Journal.readAhead. */
   isReadAheadMark = false
+  /** Priority + 1 of messages in queues that have priorities, 0: the message names none; null: there was no such message. */
+  private priorities: Uint16Array | null = null
   /** Instead of `refs` and `logRefs`, which are empty then. Call expand() before touching those. */
   private compacted: Compact | null = null
   /** Of messages in several durable queues: a bit per ticket that the queue settled while others still held it. Bits, since a
@@ -107,6 +109,16 @@ export class Segment {
   setLogRefs(index: number, references: number): void {
     if (this.logRefs === null) this.logRefs = new Uint32Array(this.refs.length)
     this.logRefs[index] = references
+  }
+
+  setPriority(index: number, priority: number): void {
+    this.priorities ??= new Uint16Array(SEGMENT_TICKETS)
+    this.priorities[index] = priority + 1
+  }
+
+  /** As noted by setPriority; -1: was not. */
+  priorityAt(index: number): number {
+    return this.priorities === null ? -1 : this.priorities[index] - 1
   }
 
   // -- a segment at rest ----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import type { Queue } from './queue'
 import { NO_SETTINGS, type QueueSettings } from './queue-settings'
 import { asIncoming } from './shelf'
 import type { VhostContext } from './vhost'
-import type { Waiting } from './waiting'
+import type { WaitingMessages } from './waiting'
 
 /** Messages sent on, or dropped, in one turn. */
 const PER_TURN = 1024
@@ -35,7 +35,7 @@ export class Discards {
 
   constructor(
     private readonly queue: Queue,
-    private readonly waiting: Waiting,
+    private readonly waiting: WaitingMessages,
     private readonly context: VhostContext,
   ) {}
 
@@ -117,9 +117,9 @@ export class Discards {
     if (this.current.overflow !== 'drop-head') return
     for (let count = 0; this.waiting.length > 0 && this.isOverfull; count++) {
       if (count === PER_TURN) return this.queue.markDirty()
-      const ticket = this.waiting.head
+      const ticket = this.waiting.least
       if (!this.locate(ticket, range)) return
-      this.waiting.shift()
+      this.waiting.shiftLeast()
       this.sendOn({ ticket, reason: 'maxlen', isCounted: true }, range)
     }
   }

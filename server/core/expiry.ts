@@ -5,7 +5,7 @@ import { Alarm } from './alarm'
 import type { Clock } from './clock'
 import type { Ticket } from './core-api'
 import { DueHeap } from './due-heap'
-import type { Waiting } from './waiting'
+import type { WaitingMessages } from './waiting'
 
 /** With fewer entries in the heap than this, those of messages that have gone are left alone. */
 const STALE_MIN = 1024
@@ -19,7 +19,7 @@ export class Expiry {
 
   constructor(
     private readonly clock: Clock,
-    private readonly waiting: Waiting,
+    private readonly waiting: WaitingMessages,
     onDue: () => void,
   ) {
     this.alarm = new Alarm(clock, onDue)

@@ -1,8 +1,11 @@
 // What a queue is made of, each against the simplest model of it: the ring of tickets, what came back, whose turn it is.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import { MessageStore } from '../../storage/message-store'
+import { sampleMessage } from '../../storage/sample-message'
 import type { Consumer } from './consumer'
 import { PriorityRound } from './priority-round'
+import { PriorityWaiting } from './priority-waiting'
 import { ReadyRound } from './ready-round'
 import { Returned } from './returned'
 import { TicketRing } from './ticket-ring'
@@ -130,6 +133,65 @@ describe('Waiting', () => {
         }
       }),
       { numRuns: 500 },
+    )
+  })
+})
+
+describe('PriorityWaiting', () => {
+  const levels = { highest: 6, standard: 2 }
+
+  it('hands out the highest first, and of equals the oldest', () => {
+    const priority = fc.option(fc.constantFrom(0, 1, 2, 5, 6, 200), { nil: undefined })
+    const step = fc.oneof(
+      { weight: 4, arbitrary: fc.record({ push: fc.array(priority, { minLength: 1, maxLength: 10 }) }) },
+      { weight: 4, arbitrary: fc.record({ shift: fc.constantFrom('first' as const, 'least' as const) }) },
+      { weight: 3, arbitrary: fc.record({ back: fc.nat() }) },
+      { weight: 2, arbitrary: fc.record({ remove: fc.nat() }) },
+      { weight: 1, arbitrary: fc.constant('drain' as const) },
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const store = new MessageStore()
+        const waiting = new PriorityWaiting(store, levels)
+        const level = new Map<number, number>() // of all that were ever pushed
+        const taken: number[] = []
+        let model: number[] = []
+        const put = (ticket: number) => {
+          model = [...model, ticket].sort((a, b) => (level.get(b) ?? 0) - (level.get(a) ?? 0) || a - b)
+        }
+        for (const s of steps) {
+          if (s === 'drain') {
+            expect([...waiting.drain()].sort((a, b) => a - b)).toEqual([...model].sort((a, b) => a - b))
+            model = []
+          } else if ('push' in s) {
+            for (const priority of s.push) {
+              const ticket = store.append(sampleMessage({ priority }), 1, 0)
+              level.set(ticket, priority === undefined ? levels.standard : Math.min(priority, levels.highest))
+              waiting.push(ticket)
+              put(ticket)
+            }
+          } else if ('shift' in s && model.length > 0) {
+            const lowest = Math.min(...model.map((t) => level.get(t) ?? 0))
+            const least = model.find((t) => level.get(t) === lowest)
+            const ticket = s.shift === 'first' ? waiting.head : waiting.least
+            expect(ticket).toBe(s.shift === 'first' ? model[0] : least)
+            if (s.shift === 'first') waiting.shift()
+            else waiting.shiftLeast()
+            model = model.filter((t) => t !== ticket)
+            taken.push(ticket)
+          } else if ('back' in s && taken.length > 0) {
+            const [ticket] = taken.splice(s.back % taken.length, 1)
+            waiting.giveBack(ticket)
+            put(ticket)
+          } else if ('remove' in s && model.length > 0) {
+            const [ticket] = model.splice(s.remove % model.length, 1)
+            waiting.remove(ticket)
+          }
+          expect(waiting.length).toBe(model.length)
+          for (const ticket of level.keys()) expect(waiting.has(ticket)).toBe(model.includes(ticket))
+        }
+      }),
+      { numRuns: 300 },
     )
   })
 })

@@ -12,12 +12,13 @@ import type { Gate } from './gate'
 import { Lease } from './lease'
 import { type EffectivePolicy, NO_POLICY } from './policies'
 import { PriorityRound } from './priority-round'
+import { waitingOf } from './priority-waiting'
 import { type QueueSettings, settingsOf } from './queue-settings'
 import { ReadyRound } from './ready-round'
 import type { Session } from './session'
 import { SingleActive } from './single-active'
 import type { VhostContext } from './vhost'
-import { Waiting } from './waiting'
+import type { WaitingMessages } from './waiting'
 
 export interface QueueSpec {
   durable: boolean
@@ -58,7 +59,7 @@ export class Queue implements QueueView, UnackedOwner {
   gate: Gate | null = null
   /** Takes messages and hands out none. Set by the vhost. */
   isPaused = false
-  private readonly waiting = new Waiting()
+  private readonly waiting: WaitingMessages
   /** What it gives up, and by which limits. */
   readonly discards: Discards
   private round: ConsumerRound
@@ -82,6 +83,7 @@ export class Queue implements QueueView, UnackedOwner {
     this.round = this.isSingleActive ? new SingleActive() : new ReadyRound()
     this.logId = spec.durable && spec.owner === null ? id : 0
     this.idleSinceMs = context.now
+    this.waiting = waitingOf(spec.arguments, context.journal.store)
     this.discards = new Discards(this, this.waiting, context)
     this.policy = NO_POLICY
   }

@@ -4,6 +4,8 @@ import type { Ticket } from './core-api'
 import { Returned } from './returned'
 import { TicketRing } from './ticket-ring'
 
+export type WaitingMessages = Pick<Waiting, keyof Waiting>
+
 export class Waiting {
   length = 0
   private readonly ring = new TicketRing()
@@ -46,6 +48,16 @@ export class Waiting {
     const ticket = this.returned.shift()
     this.returnedSet?.delete(ticket)
     return true
+  }
+
+  /** The one to give up first when there are too many; call only when length > 0. */
+  get least(): Ticket {
+    return this.head
+  }
+
+  /** Takes `least`, which must have been read since the last change. */
+  shiftLeast(): void {
+    this.shift()
   }
 
   private passOver(): void {
