@@ -17,6 +17,7 @@ from celery import Celery, chain, group
 from celery.exceptions import TimeLimitExceeded
 from django.conf import settings
 from django.core.management import call_command
+from kombu import Exchange, Queue
 
 from catalog import chores
 from catalog.chores import read_notes
@@ -28,6 +29,7 @@ from .report import Skipped, equal, wait_until
 
 TASK_COUNT = 10_000
 QUORUM = {'SHOP_QUEUE_TYPE': 'quorum'}
+PRIORITIES = {'SHOP_MAX_PRIORITY': '9'}
 CELERY_VERSION = tuple(int(part) for part in celery.__version__.split('.')[:2])
 
 
@@ -56,7 +58,7 @@ def run_checks(check, operations):
     check('threads pool', operations.use_threads, limit=30)
     check('autoscale: up under load, down when idle', operations.autoscale, limit=40)
     check('broker failover list', operations.fail_over, limit=30)
-    print('skipped: priorities: queues take x-max-priority and do not order by it yet', flush=True)
+    check('priorities: urgent tasks overtake those that wait', operations.prioritize, limit=30)
     check('quorum queues', operations.use_quorum_queue, limit=40)
     check('quorum queues: a countdown waits in the broker', operations.delay_in_broker, limit=40)
     check(f'{TASK_COUNT} tasks, 2 workers, 2 broker restarts', operations.survive_restarts, limit=150)
@@ -229,6 +231,17 @@ class Operations(Fleet):
         worker = self.start('urgent', queue, '--concurrency', '1', '--prefetch-multiplier', '1')
         wait_until(lambda: len(read_notes('urgent')) == 10, 'all have run')
         equal([int(line[0]) for line in read_notes('urgent')], [5, 6, 7, 8, 9, 0, 1, 2, 3, 4], 'order')
+        self.finish(worker)
+
+    def prioritize(self):
+        name = self.queue('priorities')
+        app.amqp.queues.add(Queue(name, Exchange(name), routing_key=name, max_priority=9))
+        for number, priority in enumerate((0, 5, 0, 9, 5)):
+            self.send(chores.note, 'priorities', number, queue='priorities', priority=priority)
+        options = ('--concurrency', '1', '--prefetch-multiplier', '1')
+        worker = self.start('priorities', name, *options, environment=PRIORITIES)
+        wait_until(lambda: len(read_notes('priorities')) == 5, 'all have run')
+        equal([line[0] for line in read_notes('priorities')], ['3', '1', '4', '0', '2'], 'order')
         self.finish(worker)
 
     def use_quorum_queue(self):

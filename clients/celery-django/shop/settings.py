@@ -4,6 +4,7 @@ What differs between machines comes from the environment:
 SHOP_DATA        directory for the database, uploads, mails and task results (default: ./data)
 SHOP_BROKER_URL  the message broker (default: a Leveret on this machine)
 SHOP_QUEUE       name of the main task queue and of its exchange (default: shop)
+SHOP_MAX_PRIORITY  highest priority of the queues that workers declare (default: they have none)
 """
 import os
 from pathlib import Path
@@ -90,6 +91,9 @@ CELERY_TASK_ROUTES = {'catalog.tasks.send_*': {'queue': MAIL_QUEUE}}
 CELERY_IMPORTS = ['catalog.chores']  # beside the tasks.py of each app
 # Celery 5.5 and later: its default queue becomes a quorum queue, and what has a countdown waits in the broker. That
 # comes back through bindings by pattern, so the exchange must be of type topic.
+if 'SHOP_MAX_PRIORITY' in os.environ:
+    CELERY_TASK_QUEUE_MAX_PRIORITY = int(os.environ['SHOP_MAX_PRIORITY'])
+
 if os.environ.get('SHOP_QUEUE_TYPE') == 'quorum':
     CELERY_TASK_QUEUES = None
     CELERY_TASK_DEFAULT_QUEUE = CELERY_TASK_DEFAULT_EXCHANGE = CELERY_TASK_DEFAULT_ROUTING_KEY = f'{QUEUE}.quorum'
