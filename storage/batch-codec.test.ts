@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { RecordWriter, readRecords } from './batch-codec'
+import { RecordWriter, type ReturnCounts, readRecords } from './batch-codec'
 import { StorageError } from './log-backend'
 
 /** One thing that was written, message by message; what the reader says is brought into the same shape. */
@@ -17,6 +17,7 @@ type Event =
   | { kind: 'settle' | 'returned'; queue: number; ticket: number }
   | { kind: 'delivered'; queue: number; ticket: number }
   | { kind: 'time'; ms: number }
+  | { kind: 'counts'; queue: number; ticket: number; counts: ReturnCounts }
 
 function written(events: readonly Event[]): Uint8Array {
   const writer = new RecordWriter()
@@ -28,6 +29,7 @@ function written(events: readonly Event[]): Uint8Array {
     } else if (e.kind === 'settle') writer.settle(e.queue, e.ticket)
     else if (e.kind === 'returned') writer.returned(e.queue, e.ticket, 1)
     else if (e.kind === 'time') writer.time(e.ms)
+    else if (e.kind === 'counts') writer.counts(e.queue, e.ticket, e.counts)
     else writer.deliveredUpTo(e.queue, e.ticket)
   }
   return writer.finish()
@@ -67,6 +69,10 @@ function read(block: Uint8Array): { events: Event[]; records: number } {
       records++
       events.push({ kind: 'time', ms })
     },
+    onCounts(queue, ticket, counts) {
+      records++
+      events.push({ kind: 'counts', queue, ticket, counts })
+    },
   })
   return { events, records }
 }
@@ -102,6 +108,16 @@ const event: fc.Arbitrary<Event> = fc.oneof(
     },
     { requiredKeys: ['kind', 'ticket', 'length', 'body', 'queues', 'priority'] },
   ),
+  fc.record({
+    kind: fc.constant('counts' as const),
+    queue: queueId,
+    ticket,
+    counts: fc.record({
+      failures: fc.constantFrom(0, 1, 0xffff),
+      acquired: fc.constantFrom(1, 300, 0xffff),
+      due: fc.constantFrom(0, 1_800_000_000_000),
+    }),
+  }),
   fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(0, 1_800_000_000_000) }),
   fc.record({ kind: fc.constantFrom('settle' as const, 'returned' as const), queue: queueId, ticket }),
   fc.record({ kind: fc.constant('delivered' as const), queue: queueId, ticket }),
@@ -114,6 +130,12 @@ describe('a records block', () => {
         expect(read(written(events)).events).toEqual(events)
       }),
     )
+  })
+
+  it('counts no further than it can write', () => {
+    const counts = { failures: 0x10000, acquired: 1e9, due: 0 }
+    const [read1] = read(written([{ kind: 'counts', queue: 1, ticket: 5, counts }])).events
+    expect(read1).toMatchObject({ counts: { failures: 0xffff, acquired: 0xffff } })
   })
 
   it('holds a run of consecutive tickets as one record', () => {
@@ -193,7 +215,7 @@ describe('a damaged records block', () => {
 
   it('never does anything but read or refuse, whatever the bytes', () => {
     const noise = fc.uint8Array({ maxLength: 80 }).map((tail) => Uint8Array.from([0x4c, 1, ...tail]))
-    const quiet = { onEnqueue() {}, onSettle() {}, onReturned() {}, onDelivered() {}, onTime() {} }
+    const quiet = { onEnqueue() {}, onSettle() {}, onReturned() {}, onDelivered() {}, onTime() {}, onCounts() {} }
     fc.assert(
       fc.property(noise, (bytes) => {
         try {

@@ -8,6 +8,7 @@
 //   returned  = 3 0      queueId:u32 firstTicket:f64 count:u32     delivered before and waiting again (written by a clean stop)
 //   delivered = 4 0      queueId:u32 ticket:f64 0:u32              all up to this ticket may have been delivered before (likewise)
 //   time      = 5 0      0:u32 ms:f64 0:u32                        when the messages that follow were published
+//   counts    = 6 0      queueId:u32 ticket:f64 failures:u16 acquired:u16 due:f64        how often it came back; the last one holds
 //
 // A record never changes meaning; a new one gets a new number, a new layout a new version.
 import { StorageError } from './log-backend'
@@ -19,10 +20,23 @@ const SETTLE = 2
 const RETURNED = 3
 const DELIVERED = 4
 const TIME = 5
+const COUNTS = 6
+const COUNTS_BYTES = 26
+const COUNT_MAX = 0xffff
 /** Flag of an enqueue: one message, with an expiration of its own. */
 const EXPIRES = 1
 /** Flag of an enqueue: its messages have a priority, and went to a queue that looks at it. */
 const PRIORITIZED = 2
+
+/** How often a message came back to a queue. */
+export interface ReturnCounts {
+  /** Refused, or lost with its consumer; 65,535 stands for more. */
+  failures: number
+  /** For any reason, failures included; likewise. */
+  acquired: number
+  /** It waits until then, ms since 1970; 0: it does not, or no longer. */
+  due: number
+}
 
 /** Called in the order of the records. `queueIds` and `lengths` (length and body length, 8 bytes a
  *  message) are valid during the call. `expiration` in ms, `priority`; -1: none. */
@@ -40,6 +54,7 @@ export interface RecordSink {
   onReturned(queueId: number, firstTicket: number, count: number): void
   onDelivered(queueId: number, upToTicket: number): void
   onTime(ms: number): void
+  onCounts(queueId: number, ticket: number, counts: ReturnCounts): void
 }
 
 /** Gathers records; consecutive tickets become one record. */
@@ -147,6 +162,17 @@ export class RecordWriter {
     this.u32(0)
   }
 
+  counts(queueId: number, ticket: number, { failures, acquired, due }: ReturnCounts): void {
+    this.closeRuns()
+    this.room(COUNTS_BYTES)
+    this.head(COUNTS)
+    this.u32(queueId)
+    this.f64(ticket)
+    this.u16(Math.min(failures, COUNT_MAX))
+    this.u16(Math.min(acquired, COUNT_MAX))
+    this.f64(due)
+  }
+
   /** Of the messages recorded from here on. */
   time(ms: number): void {
     this.closeRuns()
@@ -170,6 +196,11 @@ export class RecordWriter {
   private head(kind: number, flags = 0): void {
     this.bytes[this.at] = kind
     this.bytes[this.at + 1] = flags
+    this.at += 2
+  }
+
+  private u16(value: number): void {
+    this.view.setUint16(this.at, value, true)
     this.at += 2
   }
 
@@ -205,6 +236,7 @@ function readRecord(view: DataView, at: number, sink: RecordSink): number {
   need(view, at, 2)
   const kind = view.getUint8(at)
   if (kind === ENQUEUE) return readEnqueue(view, at + 2, view.getUint8(at + 1), sink)
+  if (kind === COUNTS) return readCounts(view, at, sink)
   need(view, at, 18)
   const queueId = view.getUint32(at + 2, true)
   const ticket = view.getFloat64(at + 6, true)
@@ -215,6 +247,18 @@ function readRecord(view: DataView, at: number, sink: RecordSink): number {
   else if (kind === TIME) sink.onTime(ticket)
   else throw corrupt(`unknown record ${kind} at ${at}`)
   return at + 18
+}
+
+function readCounts(view: DataView, at: number, sink: RecordSink): number {
+  need(view, at, COUNTS_BYTES)
+  const failures = view.getUint16(at + 14, true)
+  const acquired = view.getUint16(at + 16, true)
+  sink.onCounts(view.getUint32(at + 2, true), view.getFloat64(at + 6, true), {
+    failures,
+    acquired,
+    due: view.getFloat64(at + 18, true),
+  })
+  return at + COUNTS_BYTES
 }
 
 /** Made once: a recovery reads millions of records. Nobody keeps it. */

@@ -5,7 +5,7 @@
 // What is settled before its batch leaves is never written. Bytes of committed messages may leave memory (page-out) and
 // come back from the log (load). Entries are forgotten from the log's front; a few survivors that pin the front are
 // written again at its end (copy-forward, see log-rows.ts).
-import { RecordWriter } from './batch-codec'
+import { RecordWriter, type ReturnCounts } from './batch-codec'
 import type { DefinitionChange } from './definitions'
 import type { LogBackend, LogEntry } from './log-backend'
 import { LogRows } from './log-rows'
@@ -132,6 +132,18 @@ export class Journal {
     } finally {
       this.isMoving = false
     }
+  }
+
+  /** The message came back to the queue; `isLogged`: the queue is durable. */
+  countReturn(queueId: number, ticket: Ticket, counts: ReturnCounts, isLogged: boolean): void {
+    const segment = this.store.segmentOf(ticket)
+    if (segment === undefined) return
+    const index = ticket % SEGMENT_TICKETS
+    segment.setReturns(queueId, index, counts)
+    if (segment.isCompact) this.store.expand(segment)
+    if (!isLogged || segment.logRefs === null || segment.logRefs[index] === 0) return
+    this.settles.counts(queueId, ticket, counts)
+    this.requestSettle()
   }
 
   /** A change of a durable definition; part of the batch `gathering`. */
@@ -339,6 +351,10 @@ export class Journal {
 
   private recordSettle(ticket: Ticket, queueId: number): void {
     this.settles.settle(queueId, ticket)
+    this.requestSettle()
+  }
+
+  private requestSettle(): void {
     if (this.settles.length > SETTLE_BYTES_MAX) this.touch()
     else if (!this.isSettleRequested) {
       this.isSettleRequested = true

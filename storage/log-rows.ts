@@ -196,7 +196,11 @@ export class LogRows {
           expiration,
           segment.priorityAt(index),
         )
-        for (const id of queueIds) if (segment.isSettledBy(id, index)) records.settle(id, ticket)
+        for (const id of queueIds) {
+          const counts = segment.returnsOf(id, index)
+          if (segment.isSettledBy(id, index)) records.settle(id, ticket)
+          else if (counts !== undefined) records.counts(id, ticket, counts)
+        }
         parts.push(entry.payload.subarray(at, at + length))
       }
       at += length
@@ -234,6 +238,7 @@ export function forEachMessage(
     onSettle() {},
     onReturned() {},
     onDelivered() {},
+    onCounts() {},
   }
   readRecords(records, sink)
 }

@@ -1,5 +1,6 @@
 // Message bytes in memory: slabs of bytes, named by tickets, counted by references. Knows nothing of AMQP but the stored
 // form (see segment.ts). The journal above it makes messages durable; queues hold tickets only.
+import type { ReturnCounts } from './batch-codec'
 import { copyBytes } from './bytes'
 import { SEGMENT_TICKETS, Segment, SLAB_BYTES, type SpillPlace } from './segment'
 import type { SpillFile } from './spill-file'
@@ -80,10 +81,8 @@ export class MessageStore {
 
   /** Copies the bytes once, for `refs` queues of which `logRefs` want it durable. */
   append(m: IncomingMessage, refs: number, logRefs: number): Ticket {
-    const headerLength = m.headerEnd - m.headerStart
     const bodyLength = m.bodyEnd - m.bodyStart
-    const size =
-      m.namesEnd - m.namesStart + headerLength + FRAME_OVERHEAD + (bodyLength === 0 ? 0 : bodyLength + FRAME_OVERHEAD)
+    const size = storedSize(m)
     let segment = this.current
     if (segment.used + size > (segment.slab as Buffer).length || segment.count === SEGMENT_TICKETS) {
       segment = this.rotate(size)
@@ -95,10 +94,7 @@ export class MessageStore {
     if (m.bodyBuf === m.headerBuf && bodyLength !== 0 && m.bodyStart === m.headerEnd + FRAME_OVERHEAD) {
       // Header frame and single body frame stand side by side in the chunk, just as they are stored: one copy.
       at = copyBytes(m.headerBuf, m.headerStart - 7, m.bodyEnd + 1, slab, at)
-    } else {
-      at = copyFrame(HEADER_FRAME, m.headerBuf, m.headerStart, m.headerEnd, slab, at)
-      if (bodyLength !== 0) at = copyFrame(BODY_FRAME, m.bodyBuf, m.bodyStart, m.bodyEnd, slab, at)
-    }
+    } else at = copyFrames(m, slab, at)
     segment.used = at
     segment.offsets[index + 1] = at
     segment.refs[index] = refs
@@ -149,6 +145,15 @@ export class MessageStore {
   /** -1: none was set. */
   priorityOf(ticket: Ticket): number {
     return this.segmentOf(ticket)?.priorityAt(ticket % SEGMENT_TICKETS) ?? -1
+  }
+
+  /** As priorities, these stand beside the message as long as it lives. */
+  setReturns(queueId: number, ticket: Ticket, counts: ReturnCounts): void {
+    this.segmentOf(ticket)?.setReturns(queueId, ticket % SEGMENT_TICKETS, counts)
+  }
+
+  returnsOf(queueId: number, ticket: Ticket): ReturnCounts | undefined {
+    return this.segmentOf(ticket)?.returnsOf(queueId, ticket % SEGMENT_TICKETS)
   }
 
   /** One reference less; the last one frees the bytes. */
@@ -309,6 +314,24 @@ export class MessageStore {
     this.segments.set(segment.number, segment)
     return segment
   }
+}
+
+/** `range` becomes a stored message of its own, outside the store. */
+export function storeApart(m: IncomingMessage, range: ByteRange): void {
+  range.buf = Buffer.allocUnsafeSlow(storedSize(m))
+  range.start = 0
+  range.end = copyFrames(m, range.buf, copyBytes(m.namesBuf, m.namesStart, m.namesEnd, range.buf, 0))
+}
+
+function storedSize(m: IncomingMessage): number {
+  const body = m.bodyEnd - m.bodyStart
+  const framed = m.headerEnd - m.headerStart + FRAME_OVERHEAD + (body === 0 ? 0 : body + FRAME_OVERHEAD)
+  return m.namesEnd - m.namesStart + framed
+}
+
+function copyFrames(m: IncomingMessage, dst: Buffer, at: number): number {
+  at = copyFrame(HEADER_FRAME, m.headerBuf, m.headerStart, m.headerEnd, dst, at)
+  return m.bodyEnd === m.bodyStart ? at : copyFrame(BODY_FRAME, m.bodyBuf, m.bodyStart, m.bodyEnd, dst, at)
 }
 
 function bytesOf(numbers: Uint32Array, count: number): Uint8Array {

@@ -5,7 +5,7 @@
 // written twice (copied forward, old row not yet trimmed): the later row counts. A settle whose message was trimmed:
 // ignored. Records of queues without a definition (deleted; or declared but never confirmed): ignored, settles too, since
 // other queues may hold the same message.
-import { type RecordSink, readRecords } from './batch-codec'
+import { type RecordSink, type ReturnCounts, readRecords } from './batch-codec'
 import { type LogBackend, StorageError } from './log-backend'
 import type { LogRows } from './log-rows'
 import type { MessageStore, Ticket } from './message-store'
@@ -166,6 +166,15 @@ class Replay implements RecordSink {
     queue.deliveredUpTo = Math.max(queue.deliveredUpTo, upToTicket)
   }
 
+  /** Of a message that was trimmed, or of a queue that is no more: ignored. */
+  onCounts(queueId: number, ticket: Ticket, counts: ReturnCounts): void {
+    this.maxNamed = Math.max(this.maxNamed, ticket)
+    const segment = this.store.segments.get(Math.floor(ticket / SEGMENT_TICKETS))
+    const index = ticket % SEGMENT_TICKETS
+    if (segment === undefined || !this.knownQueues.has(queueId)) return
+    if (segment.slab === null && index < segment.count) segment.setReturns(queueId, index, counts)
+  }
+
   onTime(): void {}
 
   finish(): Recovered {
@@ -243,4 +252,5 @@ class Teller implements RecordSink {
   onSettle(): void {}
   onReturned(): void {}
   onDelivered(): void {}
+  onCounts(): void {}
 }

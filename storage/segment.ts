@@ -8,6 +8,7 @@
 //
 // that is, the middle of a basic.deliver and then its frames; a delivery patches the channel numbers only. A body that
 // came in several frames is stored as one, and split again for a receiver whose frame-max is smaller.
+import type { ReturnCounts } from './batch-codec'
 import type { LogPosition } from './log-backend'
 
 export const SEGMENT_TICKETS = 4096
@@ -71,6 +72,8 @@ export class Segment {
   isReadAheadMark = false
   /** Priority + 1 of messages in queues that have priorities, 0: the message names none; null: there was no such message. */
   private priorities: Uint16Array | null = null
+  /** By queue id and index: messages that came back to queues that count it; null: there was none. */
+  private returns: Map<number, Map<number, ReturnCounts>> | null = null
   /** Instead of `refs` and `logRefs`, which are empty then. Call expand() before touching those. */
   private compacted: Compact | null = null
   /** Of messages in several durable queues: a bit per ticket that the queue settled while others still held it. Bits, since a
@@ -119,6 +122,18 @@ export class Segment {
   /** As noted by setPriority; -1: was not. */
   priorityAt(index: number): number {
     return this.priorities === null ? -1 : this.priorities[index] - 1
+  }
+
+  setReturns(queueId: number, index: number, counts: ReturnCounts): void {
+    this.returns ??= new Map()
+    const ofQueue = this.returns.get(queueId)
+    if (ofQueue === undefined) this.returns.set(queueId, new Map([[index, counts]]))
+    else ofQueue.set(index, counts)
+  }
+
+  /** undefined: it never came back to that queue, or the queue does not count. */
+  returnsOf(queueId: number, index: number): ReturnCounts | undefined {
+    return this.returns?.get(queueId)?.get(index)
   }
 
   // -- a segment at rest ----------------------------------------------------------------------------------------------

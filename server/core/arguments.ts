@@ -33,6 +33,11 @@ export const QUEUE_ARGUMENTS: readonly string[] = [
   'x-stream-max-segment-size-bytes',
   'x-stream-filter-size-bytes',
   'x-delivery-limit',
+  'x-delayed-retry-type',
+  'x-delayed-retry-min',
+  'x-delayed-retry-max',
+  'x-delayed-retry-curve',
+  'x-delayed-retry-jitter',
 ]
 
 export const EXCHANGE_ARGUMENTS: readonly string[] = ['alternate-exchange', 'x-alternate-exchange']

@@ -4,7 +4,7 @@ import { fieldValueText } from '../../protocol/field-table'
 import type { ByteRange } from '../../storage/message-store'
 import type { AnyQueue } from './any-queue'
 import { argument } from './arguments'
-import type { Arguments, ConsumerView, Ticket } from './core-api'
+import type { Arguments, ConsumerView, Return, Ticket } from './core-api'
 
 /** The channel behind a consumer. All calls happen within a turn. */
 export interface ConsumerSink {
@@ -97,9 +97,9 @@ export class Consumer implements ConsumerView {
     this.queue.reject(ticket, bodyBytes)
   }
 
-  requeue(ticket: Ticket, bodyBytes: number): void {
+  requeue(ticket: Ticket, bodyBytes: number, how: Return): void {
     this.giveBackCredit()
-    this.queue.requeue(ticket, bodyBytes)
+    this.queue.requeue(ticket, bodyBytes, how)
   }
 
   park(): void {
@@ -157,5 +157,5 @@ function priorityOf(args: Arguments): number {
 export interface UnackedOwner {
   ack(ticket: Ticket, bodyBytes: number): void
   reject(ticket: Ticket, bodyBytes: number): void
-  requeue(ticket: Ticket, bodyBytes: number): void
+  requeue(ticket: Ticket, bodyBytes: number, how: Return): void
 }

@@ -58,6 +58,10 @@ export interface BindingView {
   readonly arguments: Arguments
 }
 
+/** How an unacked message comes back to its queue: as a failure (refused, or lost with its channel), given back by the client, or as
+ *  if it had never been taken. */
+export type Return = 'failed' | 'returned' | 'undone'
+
 export interface QueueView {
   readonly id: number
   readonly name: string
@@ -69,6 +73,7 @@ export interface QueueView {
   readonly arguments: Arguments
   readonly readyCount: number
   readonly unackedCount: number
+  readonly delayedCount: number // came back, and wait for their time
   readonly readyBytes: number // bodies only
   readonly unackedBytes: number
   readonly consumers: readonly ConsumerView[]

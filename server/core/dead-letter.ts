@@ -18,7 +18,7 @@ import { copyOf, editHeaders, removeText } from './header-edit'
 import { shortstr } from './made-message'
 import { PROPERTIES_AT } from './routed-message'
 
-export type DeathReason = 'rejected' | 'expired' | 'maxlen'
+export type DeathReason = 'rejected' | 'expired' | 'maxlen' | 'delivery_limit'
 
 export interface Death {
   queue: string

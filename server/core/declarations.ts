@@ -137,7 +137,7 @@ export class Declarations {
     if (ifUnused && queue.consumers.length > 0) {
       throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `${this.named('queue', name)} in use`)
     }
-    if (ifEmpty && queue.readyCount > 0) {
+    if (ifEmpty && queue.readyCount + queue.delayedCount > 0) {
       throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `${this.named('queue', name)} not empty`)
     }
     return this.act(() => this.vhost.removeQueue(queue))

@@ -109,7 +109,7 @@ class Run extends FaultyLife<Mortal> {
       this.queue('q').ack(ticket, bodyBytes)
       this.messages[n].taken++
     } else if (dice === 1) this.queue('q').reject(ticket, bodyBytes)
-    else this.queue('q').requeue(ticket, bodyBytes)
+    else this.queue('q').requeue(ticket, bodyBytes, 'failed')
   }
 
   private takeForGood(from: 'q' | 'dead' = 'q'): boolean {

@@ -72,10 +72,10 @@ export class Discards {
     return this.leaving.length > 0
   }
 
-  /** An unacked message was refused for good. */
-  reject(ticket: Ticket): void {
+  /** A message that was unacked is not handed out again. */
+  refuse(ticket: Ticket, reason: DeathReason): void {
     if (this.current.deadLetterExchange === null || this.queue.isDeleted) return this.settle(ticket)
-    this.leaving.push({ ticket, reason: 'rejected', isCounted: false })
+    this.leaving.push({ ticket, reason, isCounted: false })
     this.queue.markDirty()
   }
 

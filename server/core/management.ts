@@ -299,7 +299,7 @@ export class CoreManagement implements Management {
       bytes += taken.bodyBytes
     }
     for (const { ticket, bodyBytes } of held) {
-      if (settle === 'requeue') queue.requeue(ticket, bodyBytes)
+      if (settle === 'requeue') queue.requeue(ticket, bodyBytes, 'undone')
       else queue.settleUnacked(ticket, bodyBytes)
     }
     if (settle !== 'requeue') await this.core.journal.whenDurable()

@@ -56,6 +56,8 @@ const KEYS: Record<string, Check> = {
   'delayed-retry-type': oneOf('all', 'failed', 'returned', 'disabled'),
   'delayed-retry-min': isCount,
   'delayed-retry-max': isCount,
+  'delayed-retry-curve': oneOf('linear', 'exponential'),
+  'delayed-retry-jitter': (value) => isCount(value) && (value as number) <= 100,
   'max-age': (value) => typeof value === 'string' && parseAge(value) !== null,
   'federation-upstream': isText,
   'federation-upstream-set': isText,

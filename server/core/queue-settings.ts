@@ -4,6 +4,7 @@ import { fieldValueText } from '../../protocol/field-table'
 import { argument } from './arguments'
 import type { Arguments } from './core-api'
 import type { PolicyDefinition } from './policies'
+import type { RetryCurve, RetryType } from './returns'
 
 export interface QueueSettings {
   /** ms that a message may wait; -1: for ever. */
@@ -19,6 +20,19 @@ export interface QueueSettings {
   deadLetterExchange: string | null
   /** null: that of the message. */
   deadLetterKey: string | null
+  /** Failures that a message may have. */
+  deliveryLimit: number
+  /** Which messages wait when they come back. */
+  retryType: RetryType
+  /** The first wait, ms. */
+  retryMin: number
+  /** The longest, ms. */
+  retryMax: number
+  retryCurve: RetryCurve
+  /** Up to so much of a wait is left out, percent. */
+  retryJitter: number
+  /** Counts how often each message comes back, and tells consumers. */
+  countsReturns: boolean
 }
 
 export const NO_SETTINGS: QueueSettings = {
@@ -29,11 +43,24 @@ export const NO_SETTINGS: QueueSettings = {
   overflow: 'drop-head',
   deadLetterExchange: null,
   deadLetterKey: null,
+  deliveryLimit: Number.POSITIVE_INFINITY,
+  retryType: 'disabled',
+  retryMin: 0,
+  retryMax: Number.POSITIVE_INFINITY,
+  retryCurve: 'linear',
+  retryJitter: 0,
+  countsReturns: false,
 }
+
+/** Of a quorum queue that is told nothing else. */
+const QUORUM_DELIVERY_LIMIT = 20
 
 export function settingsOf(args: Arguments, policy: PolicyDefinition): QueueSettings {
   const number = (key: string, none: number) => lower(argument(args, `x-${key}`), policy[key], none)
   const text = (key: string) => (argument(args, `x-${key}`) ?? policy[key] ?? null) as string | null
+  const isQuorum = argument(args, 'x-queue-type') === 'quorum'
+  const deliveryLimit = deliveryLimitOf(args, policy, isQuorum)
+  const retryType = (text('delayed-retry-type') ?? 'disabled') as RetryType
   return {
     messageTtl: number('message-ttl', -1),
     expires: number('expires', -1),
@@ -42,12 +69,32 @@ export function settingsOf(args: Arguments, policy: PolicyDefinition): QueueSett
     overflow: (text('overflow') ?? 'drop-head') as QueueSettings['overflow'],
     deadLetterExchange: text('dead-letter-exchange'),
     deadLetterKey: text('dead-letter-routing-key'),
+    deliveryLimit,
+    retryType,
+    retryMin: number('delayed-retry-min', 0),
+    retryMax: number('delayed-retry-max', Number.POSITIVE_INFINITY),
+    retryCurve: (text('delayed-retry-curve') ?? 'linear') as RetryCurve,
+    retryJitter: number('delayed-retry-jitter', 0),
+    countsReturns: isQuorum || deliveryLimit !== Number.POSITIVE_INFINITY || retryType !== 'disabled',
   }
 }
 
+/** A negative one is no limit; of two numbers, one of them negative, RabbitMQ takes the other. */
+function deliveryLimitOf(args: Arguments, policy: PolicyDefinition, isQuorum: boolean): number {
+  const values = given(argument(args, 'x-delivery-limit'), policy['delivery-limit'])
+  if (values.length === 0) return isQuorum ? QUORUM_DELIVERY_LIMIT : Number.POSITIVE_INFINITY
+  const limits = values.filter((value) => value >= 0)
+  return Math.min(...limits, Number.POSITIVE_INFINITY)
+}
+
 function lower(arg: Arguments[string] | undefined, policy: unknown, none: number): number {
+  const values = given(arg, policy)
+  return values.length === 0 ? none : Math.min(...values)
+}
+
+function given(arg: Arguments[string] | undefined, policy: unknown): number[] {
   const values: number[] = []
   if (arg !== undefined) values.push(Number(fieldValueText(arg)))
   if (typeof policy === 'number') values.push(policy)
-  return values.length === 0 ? none : Math.min(...values)
+  return values
 }

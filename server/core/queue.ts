@@ -5,7 +5,7 @@ import { storedBodyLength } from '../../storage/segment'
 import type { Binding } from './binding'
 import type { Consumer, UnackedOwner } from './consumer'
 import type { ConsumerRound } from './consumer-round'
-import type { Arguments, MessageCounters, QueueView, Ticket } from './core-api'
+import type { Arguments, MessageCounters, QueueView, Return, Ticket } from './core-api'
 import { newMessageCounters } from './counters'
 import { Discards } from './discards'
 import type { Gate } from './gate'
@@ -15,6 +15,7 @@ import { PriorityRound } from './priority-round'
 import { waitingOf } from './priority-waiting'
 import { type QueueSettings, settingsOf } from './queue-settings'
 import { ReadyRound } from './ready-round'
+import { Returns } from './returns'
 import type { Session } from './session'
 import { SingleActive } from './single-active'
 import type { VhostContext } from './vhost'
@@ -62,6 +63,8 @@ export class Queue implements QueueView, UnackedOwner {
   private readonly waiting: WaitingMessages
   /** What it gives up, and by which limits. */
   readonly discards: Discards
+  /** Of messages that come back; null: nobody ever asked to count them. */
+  private returns: Returns | null = null
   private round: ConsumerRound
   private effectivePolicy = NO_POLICY
   private lease: Lease | null = null
@@ -96,6 +99,7 @@ export class Queue implements QueueView, UnackedOwner {
     this.effectivePolicy = policy
     const settings = settingsOf(this.arguments, policy.definition)
     if (settings.expires !== this.settings.expires) this.setLease(settings.expires)
+    if (settings.countsReturns) this.returns ??= new Returns(this, this.context)
     this.discards.settings = settings
   }
 
@@ -118,6 +122,7 @@ export class Queue implements QueueView, UnackedOwner {
 
   /** Hands out messages while there are any and somebody can take them, `max` at most. true: there are more. */
   dispatch(range: ByteRange, max: number): boolean {
+    this.returns?.takeDue(this.context.now, this.giveBack)
     this.isDirty = false
     // Those whose time is just now have their chance first.
     const isReady = this.discards.expire(this.context.now - 1) && !this.isPaused
@@ -153,7 +158,7 @@ export class Queue implements QueueView, UnackedOwner {
   private deliver(consumer: Consumer, ticket: Ticket, redelivered: boolean, range: ByteRange): void {
     const bodyBytes = storedBodyLength(range.buf, range.start)
     this.readyBytes -= bodyBytes
-    if (redelivered) this.counters.redeliver++
+    if (redelivered) this.onRedelivered(ticket, range)
     if (consumer.noAck) {
       this.counters.deliverNoAck++
     } else {
@@ -168,9 +173,15 @@ export class Queue implements QueueView, UnackedOwner {
     if (consumer.noAck) this.context.journal.settle(ticket, this.logId)
   }
 
+  private onRedelivered(ticket: Ticket, range: ByteRange): void {
+    this.counters.redeliver++
+    this.returns?.stamp(ticket, range)
+  }
+
   /** The head for basic.get, counted as unacked unless `noAck`; 'loading' when its bytes are on their way. */
   take(noAck: boolean, range: ByteRange): Taken | 'empty' | 'loading' {
     this.lease?.renew()
+    this.returns?.takeDue(this.context.clock.now(), this.giveBack)
     this.discards.expire(this.context.clock.now(), Number.POSITIVE_INFINITY)
     if (this.discards.hasLeaving) this.markDirty()
     if (this.waiting.length === 0) {
@@ -186,7 +197,7 @@ export class Queue implements QueueView, UnackedOwner {
     const bodyBytes = storedBodyLength(range.buf, range.start)
     const redelivered = wasDelivered || ticket <= this.deliveredUpTo
     this.readyBytes -= bodyBytes
-    if (redelivered) this.counters.redeliver++
+    if (redelivered) this.onRedelivered(ticket, range)
     if (noAck) this.counters.getNoAck++
     else {
       this.counters.get++
@@ -224,7 +235,7 @@ export class Queue implements QueueView, UnackedOwner {
   /** Unacked, and refused for good. */
   reject(ticket: Ticket, bodyBytes: number): void {
     this.takeFromUnacked(ticket, bodyBytes)
-    this.discards.reject(ticket)
+    this.discards.refuse(ticket, 'rejected')
   }
 
   private takeFromUnacked(ticket: Ticket, bodyBytes: number): void {
@@ -234,13 +245,22 @@ export class Queue implements QueueView, UnackedOwner {
     this.discards.expiry?.onSettled(ticket)
   }
 
-  requeue(ticket: Ticket, bodyBytes: number): void {
+  requeue(ticket: Ticket, bodyBytes: number, how: Return): void {
     this.unackedCount--
     this.unackedBytes -= bodyBytes
     if (this.isDeleted) {
       this.context.journal.settle(ticket, this.logId)
       return
     }
+    const fate = this.returns === null ? 'ready' : this.returns.onReturn(ticket, bodyBytes, how)
+    if (fate === 'ready') this.giveBack(ticket, bodyBytes)
+    else if (fate === 'exhausted') {
+      this.discards.expiry?.onSettled(ticket)
+      this.discards.refuse(ticket, 'delivery_limit')
+    }
+  }
+
+  private readonly giveBack = (ticket: Ticket, bodyBytes: number): void => {
     this.waiting.giveBack(ticket)
     this.readyBytes += bodyBytes
     this.discards.expiry?.onReturned(ticket)
@@ -256,9 +276,13 @@ export class Queue implements QueueView, UnackedOwner {
     return this.waiting.length
   }
 
+  get delayedCount(): number {
+    return this.returns === null ? 0 : this.returns.count
+  }
+
   /** Memory taken by what waits or is unacked, the messages themselves not counted; about. */
   get heldBytes(): number {
-    return this.waiting.heldBytes + this.unackedCount * 24 + this.discards.heldBytes
+    return this.waiting.heldBytes + this.unackedCount * 24 + this.discards.heldBytes + (this.returns?.heldBytes ?? 0)
   }
 
   markDirty(): void {
@@ -284,6 +308,7 @@ export class Queue implements QueueView, UnackedOwner {
   close(): number {
     this.isDeleted = true
     this.lease?.stop()
+    this.returns?.stop()
     this.discards.close()
     return this.purge()
   }
@@ -291,6 +316,7 @@ export class Queue implements QueueView, UnackedOwner {
   /** No more timers: the broker stops. */
   stop(): void {
     this.lease?.stop()
+    this.returns?.stop()
     this.discards.stop()
   }
 
@@ -330,9 +356,10 @@ export class Queue implements QueueView, UnackedOwner {
 
   // -- the rest -------------------------------------------------------------------------------------------------------
 
-  /** Settles everything ready; returns how many. */
+  /** Settles everything that is ready or waits for its time; returns how many. */
   purge(): number {
-    const count = this.readyCount
+    const count = this.readyCount + this.delayedCount
+    for (const ticket of this.returns?.drain() ?? []) this.context.journal.settle(ticket, this.logId)
     for (const ticket of this.waiting.drain()) this.context.journal.settle(ticket, this.logId)
     this.readyBytes = 0
     this.discards.onPurged()
@@ -341,9 +368,13 @@ export class Queue implements QueueView, UnackedOwner {
 
   /** A message that recovery found; followed by finishRecovery. */
   recover(ticket: Ticket, bodyBytes: number, publishedMs: number, expiration: number): void {
+    this.discards.setDue(ticket, publishedMs, expiration)
+    if (this.returns?.recover(ticket, bodyBytes)) {
+      this.discards.expiry?.onDelivered(ticket)
+      return
+    }
     this.waiting.recover(ticket)
     this.readyBytes += bodyBytes
-    this.discards.setDue(ticket, publishedMs, expiration)
   }
 
   /** `deliveredUpTo` as after a crash, `returned` as recorded by a clean stop. */

@@ -8,7 +8,7 @@ import { type DecodedMethod, decodeMethod, encodeMethod } from '../../protocol/m
 import { M, type MethodArgs, type MethodName } from '../../protocol/spec'
 import type { ByteRange } from '../../storage/message-store'
 import { ChannelCredit, type Consumer, type ConsumerSink } from '../core/consumer'
-import type { ChannelView, Ticket } from '../core/core-api'
+import type { ChannelView, Return, Ticket } from '../core/core-api'
 import { newMessageCounters } from '../core/counters'
 import { refuseTagReuse } from '../core/declarations'
 import { asksForReplies, REPLY_TO, setReplyTo } from '../core/direct-reply'
@@ -67,15 +67,15 @@ export class Channel implements ChannelView, ConsumerSink {
         return
       case basicAck:
         readAck(buf, start, end, this.settleArgs)
-        this.onAck(this.settleArgs.deliveryTag, this.settleArgs.multiple)
+        this.onSettle(this.settleArgs.deliveryTag, this.settleArgs.multiple, 'ack')
         return
       case basicNack:
         readNack(buf, start, end, this.settleArgs)
-        this.onReject(this.settleArgs.deliveryTag, this.settleArgs.multiple, this.settleArgs.requeue)
+        this.onSettle(this.settleArgs.deliveryTag, this.settleArgs.multiple, this.rejects('returned'))
         return
       case basicReject:
         readReject(buf, start, end, this.settleArgs)
-        this.onReject(this.settleArgs.deliveryTag, false, this.settleArgs.requeue)
+        this.onSettle(this.settleArgs.deliveryTag, false, this.rejects('failed'))
         return
       default:
         this.onColdMethod(decodeMethod(id, buf, start, end))
@@ -303,16 +303,15 @@ export class Channel implements ChannelView, ConsumerSink {
     this.reply('basic.cancel', { consumerTag: consumer.tag, noWait: true })
   }
 
-  private onAck(tag: number, multiple: boolean): void {
-    this.checkTag(tag, multiple)
-    if (this.tx !== null) this.tx.addAck(tag, multiple, this.unacked)
-    else this.settle(tag, multiple, 'ack')
+  /** As RabbitMQ counts: to reject is to fail, a nack may be no more than a wish for another consumer. */
+  private rejects(asReturn: Return): Settlement {
+    return this.settleArgs.requeue ? asReturn : 'reject'
   }
 
-  private onReject(tag: number, multiple: boolean, requeue: boolean): void {
+  private onSettle(tag: number, multiple: boolean, how: Settlement): void {
     this.checkTag(tag, multiple)
-    if (this.tx !== null) this.tx.addReject(tag, multiple, requeue, this.unacked)
-    else this.settle(tag, multiple, requeue ? 'requeue' : 'reject')
+    if (this.tx !== null) this.tx.addSettle(tag, multiple, how, this.unacked)
+    else this.settle(tag, multiple, how)
   }
 
   /** 0-9-1 §1.8.3.13: tag 0 with multiple means all outstanding. */
@@ -435,7 +434,7 @@ export class Channel implements ChannelView, ConsumerSink {
   private onRecover(requeue: boolean): void {
     if (!requeue) throw new ConnectionError(ReplyCode.NOT_IMPLEMENTED, 'requeue=false')
     const count = this.unacked.count
-    this.unacked.requeueAll()
+    this.unacked.requeueAll('returned')
     this.giveBackCredit(count)
   }
 
@@ -531,13 +530,13 @@ export class Channel implements ChannelView, ConsumerSink {
   // -- the end --------------------------------------------------------------------------------------------------------
 
   /** Consumers leave and everything unacked goes back. Idempotent. */
-  release(): void {
+  release(how: Return = 'failed'): void {
     for (const consumer of [...this.consumers.values()]) this.dropConsumer(consumer)
     this.dropReplies()
     this.tx?.clear()
     this.tx = null
     this.assembly.release()
-    this.unacked.requeueAll()
+    this.unacked.requeueAll(how)
     this.credit.used = 0
     this.confirms = null
   }

@@ -15,7 +15,7 @@ import {
   ReplyCode,
   Typed,
 } from '../../protocol'
-import type { ConnectionView } from '../core/core-api'
+import type { ConnectionView, Return } from '../core/core-api'
 import { Declarations } from '../core/declarations'
 import type { Session } from '../core/session'
 import type { Vhost } from '../core/vhost'
@@ -500,7 +500,8 @@ export class Connection implements ConnectionView, FrameSink {
   fail(error: ProtocolError): void {
     if (this.outlet.isEnded || this.state === 'closing') return
     this.hub.log.warn('Closing connection', { connection: this.name, reply: error.text })
-    this.release()
+    // Where we stop, or somebody at the admin API says so, no consumer has failed.
+    this.release(error.replyCode === ReplyCode.CONNECTION_FORCED ? 'undone' : 'failed')
     this.state = 'closing'
     this.closingSinceMs = this.hub.clock.now()
     this.write(encodeMethod('connection.close', 0, closeArgs(error)))
@@ -549,9 +550,9 @@ export class Connection implements ConnectionView, FrameSink {
   }
 
   /** Channels end, exclusive queues go. Idempotent. */
-  private release(): void {
+  private release(unacked: Return = 'failed'): void {
     for (const channel of [...this.channels.values()]) {
-      channel.release()
+      channel.release(unacked)
       this.removeChannel(channel)
     }
     if (this.session === undefined) return

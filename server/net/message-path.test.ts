@@ -253,12 +253,12 @@ describe('a transaction', () => {
     const unacked = new Unacked()
     for (const tag of [1, 2, 4]) unacked.push(tag, tag, { ack() {}, reject() {}, requeue() {} }, 0)
     const tx = new Transaction({ bytes: 0 })
-    tx.addAck(2, false, unacked)
-    tx.addReject(0, true, true, unacked)
+    tx.addSettle(2, false, 'ack', unacked)
+    tx.addSettle(0, true, 'failed', unacked)
     expect(tx.settles).toEqual([
       { tag: 2, how: 'ack' },
-      { tag: 1, how: 'requeue' },
-      { tag: 4, how: 'requeue' },
+      { tag: 1, how: 'failed' },
+      { tag: 4, how: 'failed' },
     ])
     expect(tx.holds(4)).toBe(true)
     tx.clear()

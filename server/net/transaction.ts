@@ -31,14 +31,6 @@ export class Transaction {
     this.publishes.push({ ...messageOf(names, header, body), mandatory: m.mandatory })
   }
 
-  addAck(tag: number, multiple: boolean, unacked: Unacked): void {
-    this.add(tag, multiple, unacked, 'ack')
-  }
-
-  addReject(tag: number, multiple: boolean, requeue: boolean, unacked: Unacked): void {
-    this.add(tag, multiple, unacked, requeue ? 'requeue' : 'reject')
-  }
-
   /** The tag is settled by this transaction already. */
   holds(tag: number): boolean {
     return this.tags.has(tag)
@@ -53,7 +45,7 @@ export class Transaction {
     this.tags = new Set()
   }
 
-  private add(tag: number, multiple: boolean, unacked: Unacked, how: Settlement): void {
+  addSettle(tag: number, multiple: boolean, how: Settlement, unacked: Unacked): void {
     const tags = multiple ? unacked.tagsUpTo(tag === 0 ? unacked.newestTag : tag) : [tag]
     for (const t of tags) {
       if (this.tags.has(t)) continue

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { UnackedOwner } from '../core/consumer'
+import type { Return } from '../core/core-api'
 import { type Settlement, Unacked } from './unacked'
 
 /** Writes down what it is told. */
@@ -12,8 +13,8 @@ class Owner implements UnackedOwner {
   reject(ticket: number, bodyBytes: number): void {
     this.said.push(`reject ${ticket} ${bodyBytes}`)
   }
-  requeue(ticket: number, bodyBytes: number): void {
-    this.said.push(`requeue ${ticket} ${bodyBytes}`)
+  requeue(ticket: number, bodyBytes: number, how: Return): void {
+    this.said.push(`${how} ${ticket} ${bodyBytes}`)
   }
 }
 
@@ -23,11 +24,17 @@ describe('Unacked', () => {
       { weight: 8, arbitrary: fc.record({ push: fc.constantFrom(1, 1, 1, 1, 2, 5, 40, 1000) }) },
       {
         weight: 4,
-        arbitrary: fc.record({ settle: fc.nat(), how: fc.constantFrom<Settlement>('ack', 'reject', 'requeue') }),
+        arbitrary: fc.record({
+          settle: fc.nat(),
+          how: fc.constantFrom<Settlement>('ack', 'reject', 'failed', 'returned'),
+        }),
       },
       {
         weight: 1,
-        arbitrary: fc.record({ upTo: fc.nat(), how: fc.constantFrom<Settlement>('ack', 'reject', 'requeue') }),
+        arbitrary: fc.record({
+          upTo: fc.nat(),
+          how: fc.constantFrom<Settlement>('ack', 'reject', 'failed', 'returned'),
+        }),
       },
       { weight: 1, arbitrary: fc.record({ newest: fc.integer({ min: 1, max: 30 }) }) },
     )
@@ -71,8 +78,8 @@ describe('Unacked', () => {
           expect(owner.said).toEqual(expected)
         }
         const rest = [...model.keys()]
-        unacked.requeueAll()
-        settled(rest, 'requeue')
+        unacked.requeueAll('failed')
+        settled(rest, 'failed')
         expect(owner.said).toEqual(expected)
         expect(unacked.count).toBe(0)
       }),
@@ -100,7 +107,7 @@ describe('Unacked', () => {
     unacked.push(2 ** 40, 20, owner, 0)
     expect(unacked.newestTag).toBe(2 ** 40)
     expect(unacked.has(2 ** 40 - 1)).toBe(false)
-    unacked.requeueAll()
-    expect(owner.said).toEqual(['requeue 10 0', 'requeue 20 0'])
+    unacked.requeueAll('failed')
+    expect(owner.said).toEqual(['failed 10 0', 'failed 20 0'])
   })
 })

@@ -2,14 +2,14 @@
 // indexed by tag; settled ones leave holes that close when the oldest goes. A few that stay while thousands of newer ones
 // come and go are put aside, so that memory follows the number of unacknowledged messages and not the span of their tags.
 import type { UnackedOwner } from '../core/consumer'
-import type { Ticket } from '../core/core-api'
+import type { Return, Ticket } from '../core/core-api'
 
 const CAPACITY_MIN = 16
 /** A ring that is at most this part full is not made larger. */
 const SPARSE_SHARE = 4
 
 /** acknowledged, rejected for good, or given back */
-export type Settlement = 'ack' | 'reject' | 'requeue'
+export type Settlement = 'ack' | 'reject' | Return
 
 interface Straggler {
   ticket: Ticket
@@ -49,8 +49,8 @@ export class Unacked {
     return tag >= this.firstTag && tag < this.endTag && this.owners[this.slot(tag)] !== null
   }
 
-  requeueAll(): void {
-    this.settleUpTo(this.endTag - 1, 'requeue')
+  requeueAll(how: Return): void {
+    this.settleUpTo(this.endTag - 1, how)
   }
 
   /** Tags not settled, up to and including `tag`. */
@@ -144,5 +144,5 @@ export class Unacked {
 function settleWith(owner: UnackedOwner, ticket: Ticket, bodyBytes: number, how: Settlement): void {
   if (how === 'ack') owner.ack(ticket, bodyBytes)
   else if (how === 'reject') owner.reject(ticket, bodyBytes)
-  else owner.requeue(ticket, bodyBytes)
+  else owner.requeue(ticket, bodyBytes, how)
 }

@@ -235,7 +235,14 @@ function columnsOf(db: Database.Database, table: string): Plan['columns'] {
 /** Its checksum holds; but a later version may have written it. */
 function isReadable(records: Uint8Array): boolean {
   try {
-    readRecords(records, { onEnqueue() {}, onSettle() {}, onReturned() {}, onDelivered() {}, onTime() {} })
+    readRecords(records, {
+      onEnqueue() {},
+      onSettle() {},
+      onReturned() {},
+      onDelivered() {},
+      onTime() {},
+      onCounts() {},
+    })
     return true
   } catch {
     return false

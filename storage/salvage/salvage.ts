@@ -342,6 +342,7 @@ class LostMessages implements RecordSink {
   onReturned(): void {}
   onDelivered(): void {}
   onTime(): void {}
+  onCounts(): void {}
 
   /** By entry: how many messages of which queue. */
   summary(): Map<LogPosition, Map<number, number>> {
@@ -366,6 +367,7 @@ function withoutMessages(records: Uint8Array): Uint8Array {
     onReturned: (queueId, first, count) => kept.returned(queueId, first, count),
     onDelivered: (queueId, ticket) => kept.deliveredUpTo(queueId, ticket),
     onTime() {},
+    onCounts: (queueId, ticket, counts) => kept.counts(queueId, ticket, counts),
   })
   return kept.finish()
 }

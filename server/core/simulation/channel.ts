@@ -66,7 +66,7 @@ export class SimulatedChannel implements ConsumerSink {
     for (const delivery of deliveries) {
       this.unacked.splice(this.unacked.indexOf(delivery), 1)
       if (forGood) delivery.owner.ack(delivery.ticket, delivery.bytes)
-      else delivery.owner.requeue(delivery.ticket, delivery.bytes)
+      else delivery.owner.requeue(delivery.ticket, delivery.bytes, 'failed')
     }
     this.credit.used -= deliveries.length
     if (!wasFree && this.credit.isFree) this.wake()
