@@ -430,3 +430,37 @@ describe('a message moved from one queue to another', () => {
     expect(references(rig, old)).toBe(0)
   })
 })
+
+describe('how often a message came back', () => {
+  const counts = (failures: number) => ({ failures, acquired: failures + 1, due: 0 })
+
+  it('is kept over a crash, the last that was said; also where a commit failed in between', async () => {
+    const rig = await JournalRig.start(1)
+    const [a, b] = [rig.publish('a', [1]), rig.publish('b', [1])]
+    rig.journal.countReturn(1, a, counts(1), true) // in the batch that brings the message
+    await rig.turn()
+    rig.failNext()
+    rig.journal.countReturn(1, b, counts(1), true)
+    await rig.turn()
+    rig.journal.countReturn(1, b, counts(2), true)
+    rig.journal.retry()
+    await rig.turn()
+    await rig.crash()
+    expect(rig.journal.store.returnsOf(1, a)).toEqual(counts(1))
+    expect(rig.journal.store.returnsOf(1, b)).toEqual(counts(2))
+  })
+
+  it('is not written of what is not in the log', async () => {
+    const rig = await JournalRig.start(1)
+    const transient = rig.publish('a', [], 1)
+    const durable = rig.publish('b', [1])
+    await rig.turn()
+    const { commits } = rig.backend
+    rig.journal.countReturn(1, transient, counts(1), true)
+    rig.journal.countReturn(2, durable, counts(1), false)
+    await rig.turn()
+    expect(rig.backend.commits).toBe(commits)
+    expect(rig.journal.store.returnsOf(1, transient)).toEqual(counts(1))
+    expect(rig.journal.store.returnsOf(2, durable)).toEqual(counts(1))
+  })
+})

@@ -153,6 +153,24 @@ describe('copying forward', () => {
     expect(rig.recovered.messages).toBe(0)
   })
 
+  it('takes along how often a message came back, of those who have not settled it', async () => {
+    const rig = await eagerRig(1, 2)
+    const ticket = rig.publish('slow', [1, 2])
+    await rig.turn()
+    const counts = { failures: 3, acquired: 5, due: 1_800_000_000_000 }
+    for (const queue of [1, 2]) rig.journal.countReturn(queue, ticket, counts, true)
+    rig.settle(ticket, 2)
+    await rig.turn()
+    await backlogWithSurvivors(rig, 3, [1])
+    const { rows, store } = rig.journal
+    expect(store.segmentOf(ticket)?.rowOf(ticket % 4096)?.position).toBeGreaterThan(3) // it was copied
+    expect(rows.count).toBeLessThan(6)
+    await rig.crash()
+    expect(await rig.body(ticket)).toBe('slow')
+    expect(rig.journal.store.returnsOf(1, ticket)).toEqual(counts)
+    expect(rig.journal.store.returnsOf(2, ticket)).toBeUndefined()
+  })
+
   it('starts no second time while the first waits for its commit', async () => {
     const rig = await eagerRig(1)
     const tickets = Array.from({ length: 10 }, (_, i) => rig.publish(`m${i}`, [1]))
