@@ -76,7 +76,7 @@ Examples:
   leveret policy delete short
 
 Settings: message-ttl, expires, max-length, max-length-bytes, overflow, dead-letter-exchange, dead-letter-routing-key,
-delivery-limit, consumer-timeout, alternate-exchange and others of RabbitMQ's, by the same names. Times are milliseconds.`
+delivery-limit, delayed-retry-type, -min and -max, consumer-timeout, alternate-exchange and others of RabbitMQ's, by the same names. Times are milliseconds.`
 
 const limitHelp = `
 Examples:
