@@ -6,7 +6,7 @@ import type { Item } from './listing'
 import { messageTotals, queueStats } from './message-stats'
 
 export function queueItem({ management, rates }: AdminContext, queue: QueueView): Item {
-  const { consumers, readyCount, unackedCount, delayedCount, readyBytes, unackedBytes, counters } = queue
+  const { consumers, readyCount, unackedCount, delayedCount, untakenCount, readyBytes, unackedBytes, counters } = queue
   const isServed = consumers.length > 0 && (readyCount === 0 || consumers.some(hasCredit))
   return {
     name: queue.name,
@@ -32,8 +32,9 @@ export function queueItem({ management, rates }: AdminContext, queue: QueueView)
     consumer_capacity: isServed ? 1 : 0,
     consumer_utilisation: isServed ? 1 : 0,
     ...messageTotals(readyCount, unackedCount, rates.queue(queue, 'readyCount'), rates.queue(queue, 'unackedCount')),
-    messages: readyCount + unackedCount + delayedCount,
+    messages: readyCount + unackedCount + delayedCount + untakenCount,
     messages_delayed: delayedCount,
+    messages_dlx: untakenCount,
     messages_unacknowledged_ram: unackedCount,
     message_bytes: readyBytes + unackedBytes,
     message_bytes_ready: readyBytes,

@@ -74,6 +74,7 @@ export interface QueueView {
   readonly readyCount: number
   readonly unackedCount: number
   readonly delayedCount: number // came back, and wait for their time
+  readonly untakenCount: number // dead letters that nobody could take so far
   readonly readyBytes: number // bodies only
   readonly unackedBytes: number
   readonly consumers: readonly ConsumerView[]

@@ -8,6 +8,7 @@ import { Expiry } from './expiry'
 import type { Queue } from './queue'
 import { NO_SETTINGS, type QueueSettings } from './queue-settings'
 import { asIncoming } from './shelf'
+import { UntakenLetters } from './untaken'
 import type { VhostContext } from './vhost'
 import type { WaitingMessages } from './waiting'
 
@@ -30,6 +31,8 @@ export class Discards {
   /** Of messages with a TTL; null: there never was one. */
   expiry: Expiry | null = null
   private leaving: Leaving[] = []
+  /** null: there never was one. */
+  private untaken: UntakenLetters | null = null
   private current = NO_SETTINGS
   private limitsLength = false
 
@@ -79,6 +82,19 @@ export class Discards {
     this.queue.markDirty()
   }
 
+  /** Dead letters that nobody could take so far. */
+  get untakenCount(): number {
+    return this.untaken?.count ?? 0
+  }
+
+  private retryUntaken(): void {
+    for (const { ticket, reason } of this.untaken?.take(PER_TURN) ?? []) {
+      this.leaving.push({ ticket, reason, isCounted: false })
+    }
+    this.untaken?.retryLater()
+    this.queue.markDirty()
+  }
+
   /** After everything was handed out that could be. */
   endTurn(range: ByteRange): void {
     this.expire(this.context.now)
@@ -109,7 +125,8 @@ export class Discards {
   refuses(bodyBytes: number): boolean {
     const { overflow, maxLength, maxBytes } = this.current
     if (overflow === 'drop-head') return false
-    return this.queue.readyCount >= maxLength || this.queue.readyBytes + bodyBytes > maxBytes
+    const bytes = this.queue.readyBytes + (this.untaken?.bodyBytes ?? 0)
+    return this.queue.readyCount + this.untakenCount >= maxLength || bytes + bodyBytes > maxBytes
   }
 
   /** Gives up the oldest until what waits is within the limits. */
@@ -143,9 +160,14 @@ export class Discards {
 
   /** Its bytes are in `range`. */
   private sendOn({ ticket, reason, isCounted }: Leaving, range: ByteRange): void {
-    if (isCounted) this.queue.readyBytes -= storedBodyLength(range.buf, range.start)
+    const bodyBytes = storedBodyLength(range.buf, range.start)
+    if (isCounted) this.queue.readyBytes -= bodyBytes
     if (this.current.deadLetterExchange === null) return this.settle(ticket)
-    this.context.publishing.deadLetter(this.queue, asIncoming(range), reason)
+    if (!this.context.publishing.deadLetter(this.queue, asIncoming(range), reason)) {
+      this.untaken ??= new UntakenLetters(this.context.clock, () => this.retryUntaken())
+      this.untaken.add({ ticket, reason, bodyBytes })
+      return
+    }
     this.context.journal.settleMoved(ticket, this.queue.logId)
   }
 
@@ -161,14 +183,16 @@ export class Discards {
   /** The queue is deleted: nobody waits for dead letters of it any more. */
   close(): void {
     for (const { ticket } of this.leaving.splice(0)) this.settle(ticket)
+    for (const { ticket } of this.untaken?.take(Number.POSITIVE_INFINITY) ?? []) this.settle(ticket)
     this.stop()
   }
 
   stop(): void {
     this.expiry?.stop()
+    this.untaken?.stop()
   }
 
   get heldBytes(): number {
-    return (this.expiry?.heldBytes ?? 0) + this.leaving.length * 40
+    return (this.expiry?.heldBytes ?? 0) + this.leaving.length * 40 + (this.untaken?.heldBytes ?? 0)
   }
 }

@@ -171,11 +171,13 @@ export class Publishing {
     this.isDropping = false
   }
 
-  /** Sends a message that the queue gives up to where its settings say; the caller settles it then. */
-  deadLetter({ name, settings }: Queue, m: IncomingMessage, reason: DeathReason): void {
-    const { deadLetterExchange, deadLetterKey: routingKey } = settings
+  /** Sends a message that the queue gives up to where its settings say; the caller settles it then. false: nobody can take it now, and
+   *  it is to be kept. */
+  deadLetter({ name, settings }: Queue, m: IncomingMessage, reason: DeathReason): boolean {
+    const { deadLetterExchange, deadLetterKey: routingKey, keepsDeadLetters } = settings
     const exchange = this.vhost.exchanges.get(deadLetterExchange ?? '')
-    if (deadLetterExchange === null || exchange === undefined) return
+    if (deadLetterExchange === null) return true
+    if (exchange === undefined) return !keepsDeadLetters
     const nowMs = this.vhost.clock.now()
     const { message, deaths } = deadLetterOf(m, {
       queue: name,
@@ -186,9 +188,14 @@ export class Publishing {
     })
     const route = this.vhost.router.routeFrom(exchange, message)
     const queues = route.queues.filter((queue) => !isCycle(queue.name, deaths))
+    const isDropped = queues.length < route.queues.length && queues.length === 0
+    const bodyBytes = m.bodyEnd - m.bodyStart
+    const isTaken = route.gated?.isTaken === true || queues.some((queue) => !queue.discards.refuses(bodyBytes))
+    if (keepsDeadLetters && !isTaken && !isDropped) return false
     exchange.publishIn++
     exchange.publishOut += queues.length
     this.storeRouted({ ...route, queues, logIds: logIdsOf(queues) }, message)
+    return true
   }
 
   // -- what the broker itself has to say ------------------------------------------------------------------------------

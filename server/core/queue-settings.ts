@@ -20,6 +20,8 @@ export interface QueueSettings {
   deadLetterExchange: string | null
   /** null: that of the message. */
   deadLetterKey: string | null
+  /** A dead letter that nobody can take stays, and is sent again. */
+  keepsDeadLetters: boolean
   /** Failures that a message may have. */
   deliveryLimit: number
   /** Which messages wait when they come back. */
@@ -43,6 +45,7 @@ export const NO_SETTINGS: QueueSettings = {
   overflow: 'drop-head',
   deadLetterExchange: null,
   deadLetterKey: null,
+  keepsDeadLetters: false,
   deliveryLimit: Number.POSITIVE_INFINITY,
   retryType: 'disabled',
   retryMin: 0,
@@ -60,15 +63,18 @@ export function settingsOf(args: Arguments, policy: PolicyDefinition): QueueSett
   const text = (key: string) => (argument(args, `x-${key}`) ?? policy[key] ?? null) as string | null
   const isQuorum = argument(args, 'x-queue-type') === 'quorum'
   const deliveryLimit = deliveryLimitOf(args, policy, isQuorum)
+  const overflow = (text('overflow') ?? 'drop-head') as QueueSettings['overflow']
   const retryType = (text('delayed-retry-type') ?? 'disabled') as RetryType
   return {
     messageTtl: number('message-ttl', -1),
     expires: number('expires', -1),
     maxLength: number('max-length', Number.POSITIVE_INFINITY),
     maxBytes: number('max-length-bytes', Number.POSITIVE_INFINITY),
-    overflow: (text('overflow') ?? 'drop-head') as QueueSettings['overflow'],
+    overflow,
     deadLetterExchange: text('dead-letter-exchange'),
     deadLetterKey: text('dead-letter-routing-key'),
+    // As in RabbitMQ, only with this overflow: a queue that drops what is too much has no use for it.
+    keepsDeadLetters: text('dead-letter-strategy') === 'at-least-once' && overflow === 'reject-publish',
     deliveryLimit,
     retryType,
     retryMin: number('delayed-retry-min', 0),

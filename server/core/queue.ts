@@ -280,6 +280,10 @@ export class Queue implements QueueView, UnackedOwner {
     return this.returns === null ? 0 : this.returns.count
   }
 
+  get untakenCount(): number {
+    return this.discards.untakenCount
+  }
+
   /** Memory taken by what waits or is unacked, the messages themselves not counted; about. */
   get heldBytes(): number {
     return this.waiting.heldBytes + this.unackedCount * 24 + this.discards.heldBytes + (this.returns?.heldBytes ?? 0)

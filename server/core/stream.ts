@@ -49,6 +49,7 @@ export class Stream implements QueueView, UnackedOwner {
   /** Of a stream nothing is taken out: what consumers hold is in it still. */
   readonly unackedCount = 0
   readonly delayedCount = 0
+  readonly untakenCount = 0
   readonly unackedBytes = 0
   idleSinceMs: number
   isDirty = false

@@ -226,6 +226,78 @@ if (process.env.AMQP_SPEC_URL === undefined) {
     expect((await on.channel.get('dead'))?.body.toString()).toBe('m')
   })
 
+  describe('at least once', () => {
+    const sure = { 'x-dead-letter-strategy': 'at-least-once', 'x-overflow': 'reject-publish' }
+    const comesTo = async (queue: string, expected: number) => {
+      await advance(1000)
+      expect((await on.channel.call('queue.declare', { queue, passive: true })).messageCount).toBe(expected)
+    }
+
+    it.each<[string, FieldTable, () => Promise<unknown>, FieldTable]>([
+      ['no such exchange', {}, () => on.channel.call('exchange.declare', { exchange: 'dlx', type: 'fanout' }), {}],
+      ['no such queue', {}, async () => {}, { exchange: 'dlx', type: 'fanout' }],
+    ])('is tried again until somebody takes it: %s', async (_title, args, mend, exchange) => {
+      if (exchange.exchange) await on.channel.call('exchange.declare', exchange)
+      await declare('q', { 'x-dead-letter-exchange': 'dlx', ...sure, ...args })
+      await on.publish({ routingKey: 'q' }, 'm', { deliveryMode: 2 })
+      await reject(await on.openChannel())
+      await advance(5000)
+      await mend()
+      await declare('dead')
+      await on.channel.call('queue.bind', { queue: 'dead', exchange: 'dlx' })
+      await comesTo('dead', 1)
+      expect(deaths(headersOf(await on.channel.get('dead')))[0]).toMatchObject({ reason: 'rejected' })
+      await comesTo('dead', 0)
+    })
+
+    it('is tried again while the queue is full, once', async () => {
+      await declare('dead', { 'x-max-length': 1, 'x-overflow': 'reject-publish' })
+      await declare('q', { ...toDead, ...sure, 'x-message-ttl': 10 })
+      for (const body of 'abc') await on.publish({ routingKey: 'q' }, body, { deliveryMode: 2 })
+      await advance(10)
+      await on.channel.sync()
+      const got: (string | undefined)[] = []
+      for (let i = 0; i < 3; i++) {
+        await advance(3000)
+        got.push((await on.channel.get('dead', { noAck: true }))?.body.toString())
+      }
+      await advance(3000)
+      expect(got.sort()).toEqual(['a', 'b', 'c'])
+      expect(await on.channel.get('dead')).toBeNull()
+    })
+
+    it('counts in the limits of its queue, and is settled with it', async () => {
+      await declare('q', { ...toDead, ...sure, 'x-max-length': 1 })
+      await on.publish({ routingKey: 'q' }, 'a', { deliveryMode: 2 })
+      await reject(await on.openChannel())
+      on.channel.publish({ routingKey: 'q' }, 'b')
+      await on.channel.expect('basic.nack')
+      await on.channel.call('queue.delete', { queue: 'q' })
+      await declare('dead')
+      await comesTo('dead', 0)
+    })
+
+    it('survives a crash as a message that waits', async () => {
+      await declare('q', { ...toDead, ...sure })
+      await on.publish({ routingKey: 'q' }, 'a', { deliveryMode: 2 })
+      await reject(await on.openChannel())
+      await on.flush()
+      await on.crash()
+      expect((await on.channel.get('q'))?.body.toString()).toBe('a')
+    })
+
+    it.each([
+      ['without that overflow', { ...sure, 'x-overflow': 'drop-head' }],
+      ['without the strategy', { 'x-overflow': 'reject-publish' }],
+    ])('is not promised %s', async (_title, args) => {
+      await declare('q', { ...toDead, ...args })
+      await on.publish({ routingKey: 'q' }, 'a', { deliveryMode: 2 })
+      await reject(await on.openChannel())
+      await declare('dead')
+      await comesTo('dead', 0)
+    })
+  })
+
   it('overflows down a chain of a hundred queues', async () => {
     const n = 100
     for (let i = 0; i < n; i++) {
