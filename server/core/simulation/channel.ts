@@ -3,7 +3,7 @@ import type { ByteRange } from '../../../storage/message-store'
 import { storedBodyLength } from '../../../storage/segment'
 import { ChannelCredit, type Consumer, type ConsumerSink, type UnackedOwner } from '../consumer'
 import type { Ticket } from '../core-api'
-import { type Letter, readNumber } from './message'
+import { type Letter, readMessage } from './message'
 
 export interface Delivery {
   ticket: Ticket
@@ -11,6 +11,7 @@ export interface Delivery {
   owner: UnackedOwner
   queueId: number
   n: number
+  failures: number // before, as it says
 }
 
 /** What a transaction holds back until its commit. */
@@ -38,7 +39,7 @@ export class SimulatedChannel implements ConsumerSink {
   deliver(consumer: Consumer, ticket: Ticket, redelivered: boolean, range: ByteRange): void {
     try {
       const bytes = storedBodyLength(range.buf, range.start)
-      const delivery = { ticket, bytes, owner: consumer, queueId: consumer.queue.id, n: readNumber(range) }
+      const delivery = { ticket, bytes, owner: consumer, queueId: consumer.queue.id, ...readMessage(range) }
       if (!consumer.noAck) this.hold(delivery)
       this.onDelivery(delivery, redelivered, consumer.noAck)
     } catch (error) {

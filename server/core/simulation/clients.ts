@@ -1,22 +1,25 @@
 // What clients do to a simulated broker, at random, told to the model at the same time. Each action is synchronous: turns of
 // the event loop come in between, when the driver says so.
+import type { Arguments } from '../core-api'
 import { LOGGED, UNROUTABLE } from '../publishing'
 import { type Delivery, SimulatedChannel } from './channel'
 import type { Life } from './life'
-import { BODY_BYTES_MAX, type Letter, numberedMessage, readNumber } from './message'
+import { BODY_BYTES_MAX, type Letter, numberedMessage, readMessage } from './message'
 import { type Model, type ModelQueue, type QueueKind, Violation } from './model'
 import type { Random } from './random'
 
 const FANOUT = 'amq.fanout'
 const QUEUES: readonly QueueKind[] = [
-  { name: 'orders', durable: true, autoDelete: false },
-  { name: 'bills', durable: true, autoDelete: false },
-  { name: 'letters', durable: true, autoDelete: false },
-  { name: 'parcels', durable: true, autoDelete: false },
-  { name: 'errands', durable: true, autoDelete: true },
-  { name: 'news', durable: false, autoDelete: false },
-  { name: 'rumours', durable: false, autoDelete: false },
+  { name: 'orders', durable: true, autoDelete: false, counts: false },
+  { name: 'bills', durable: true, autoDelete: false, counts: true },
+  { name: 'letters', durable: true, autoDelete: false, counts: false },
+  { name: 'parcels', durable: true, autoDelete: false, counts: true },
+  { name: 'errands', durable: true, autoDelete: true, counts: true },
+  { name: 'news', durable: false, autoDelete: false, counts: false },
+  { name: 'rumours', durable: false, autoDelete: false, counts: true },
 ]
+/** More than there ever are: nothing is given up. */
+const FAILURES_MAX = 1_000_000
 const CHANNELS = 4
 
 export class Clients {
@@ -124,19 +127,19 @@ export class Clients {
       if (queue.ready > 0) throw new Violation(`${queue.name} is called empty`)
       return
     }
-    const n = readNumber(range)
+    const { n, failures } = readMessage(range)
     const { ticket, bodyBytes: bytes, redelivered } = taken
     this.tell(queue.id, n, redelivered)
-    model.delivered(queue.id, n, redelivered)
+    model.delivered(queue.id, n, redelivered, failures)
     if (noAck) {
       actual.settleTaken(ticket)
       model.settled(queue, n, this.batch)
-    } else random.pick(this.channels).hold({ ticket, bytes, owner: actual, queueId: queue.id, n })
+    } else random.pick(this.channels).hold({ ticket, bytes, owner: actual, queueId: queue.id, n, failures })
   }
 
-  private readonly onDelivery = ({ queueId, n }: Delivery, redelivered: boolean, noAck: boolean): void => {
+  private readonly onDelivery = ({ queueId, n, failures }: Delivery, redelivered: boolean, noAck: boolean): void => {
     this.tell(queueId, n, redelivered)
-    const queue = this.model.delivered(queueId, n, redelivered)
+    const queue = this.model.delivered(queueId, n, redelivered, failures)
     if (noAck) this.model.settled(queue, n, this.batch)
   }
 
@@ -196,8 +199,9 @@ export class Clients {
   private declareOrBind(): void {
     const { random, life, model, batch } = this
     const kind = random.pick(QUEUES)
-    const { name, durable, autoDelete } = kind
-    const request = { durable, exclusive: false, autoDelete, arguments: {} }
+    const { name, durable, autoDelete, counts } = kind
+    const args: Arguments = counts ? { 'x-delivery-limit': FAILURES_MAX } : {}
+    const request = { durable, exclusive: false, autoDelete, arguments: args }
     const { queue, created } = life.declarations.declareQueue(name, request)
     if (created) model.declared(queue.id, kind, batch)
     const known = model.queues.get(queue.id)

@@ -12,7 +12,7 @@ import { Session } from '../session'
 import type { User } from '../users'
 import type { Vhost } from '../vhost'
 import type { SimulatedDisk } from './disk'
-import { readNumber } from './message'
+import { readMessage } from './message'
 import { type Found, Violation } from './model'
 import { PacedSpillFile, Pacer } from './pacer'
 
@@ -139,7 +139,7 @@ export class Life implements TurnEvents {
     for (;;) {
       const taken = queue.take(false, range)
       if (taken === 'empty') return numbers
-      if (taken !== 'loading') numbers.push(readNumber(range))
+      if (taken !== 'loading') numbers.push(readMessage(range).n)
       else if (this.pacer.count > 0) await this.complete(0)
       else await this.awaitBytes(queue)
     }

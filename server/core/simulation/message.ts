@@ -1,5 +1,6 @@
 // The messages of the simulation. Each has its number as message id; its body is a stretch of one pattern, another for each
 // number, so that bytes which belong to another message are noticed.
+import { fieldValueText } from '../../../protocol/field-table'
 import { decodeProperties } from '../../../protocol/properties'
 import type { ByteRange, IncomingMessage } from '../../../storage/message-store'
 import { inOneChunk, sampleMessage } from '../../../storage/sample-message'
@@ -28,11 +29,13 @@ export function numberedMessage(n: number, { exchange, routingKey, bytes, persis
   return n % 2 === 0 ? message : inOneChunk(message)
 }
 
-/** The number of a stored message. Throws if its bytes are not what was published. */
-export function readNumber({ buf, start, end }: ByteRange): number {
+/** The number of a stored message, and how often it failed, as it says. Throws if its bytes are not what was published. */
+export function readMessage({ buf, start, end }: ByteRange): { n: number; failures: number } {
   const header = storedHeaderStart(buf, start)
   const headerEnd = header + FRAME_HEAD + buf.readUInt32BE(header + 3)
-  const n = Number(decodeProperties(buf, header + FRAME_HEAD + PROPERTIES_AT, headerEnd).messageId)
+  const { messageId, headers } = decodeProperties(buf, header + FRAME_HEAD + PROPERTIES_AT, headerEnd)
+  const n = Number(messageId)
+  const failures = headers?.['x-delivery-count']
   const bytes = storedBodyLength(buf, start)
   const bodyEnd = end - 1
   const expectedEnd = headerEnd + 1 + (bytes === 0 ? 0 : FRAME_OVERHEAD + bytes)
@@ -40,7 +43,7 @@ export function readNumber({ buf, start, end }: ByteRange): number {
   if (bytes > 0 && !buf.subarray(bodyEnd - bytes, bodyEnd).equals(bodyOf(n, bytes))) {
     throw new Violation(`message ${n} has the body of another`)
   }
-  return n
+  return { n, failures: failures === undefined ? 0 : Number(fieldValueText(failures)) }
 }
 
 function bodyOf(n: number, bytes: number): Buffer {

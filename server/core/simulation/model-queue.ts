@@ -11,18 +11,26 @@ export interface Held {
   isUnacked: boolean
   wasDelivered: boolean // ever, in this queue
   sawCrash: boolean // then `redelivered` may be said in doubt
+  /** How often it failed: what the broker may say. More than one number after a crash, until it says. */
+  leastFailures: number
+  mostFailures: number
+  /** The batch that says so, for each failure in this life. */
+  failures: number[]
 }
 
 export interface QueueKind {
   readonly name: string
   readonly durable: boolean
   readonly autoDelete: boolean
+  /** How often messages fail. */
+  readonly counts: boolean
 }
 
 export class ModelQueue implements QueueKind {
   readonly name: string
   readonly durable: boolean
   readonly autoDelete: boolean
+  readonly counts: boolean
   readonly held = new Map<number, Held>()
   /** Gone for good, and the batch that says so. */
   readonly settled = new Map<number, { message: Held; batch: number }>()
@@ -41,6 +49,7 @@ export class ModelQueue implements QueueKind {
     this.name = kind.name
     this.durable = kind.durable
     this.autoDelete = kind.autoDelete
+    this.counts = kind.counts
   }
 
   get isBound(): boolean {
@@ -75,6 +84,14 @@ export class ModelQueue implements QueueKind {
     this.move(message, 1)
   }
 
+  fail(message: Held, batch: number): void {
+    this.putBack(message)
+    if (!this.counts) return
+    message.leastFailures++
+    message.mostFailures++
+    message.failures.push(batch)
+  }
+
   drop(message: Held): void {
     if (message.isUnacked) this.putBack(message)
     this.held.delete(message.n)
@@ -86,6 +103,15 @@ export class ModelQueue implements QueueKind {
     if (message !== undefined) return message
     const gone = this.settled.has(n) ? 'is settled' : 'was never there'
     throw new Violation(`message ${n} of ${this.name} ${gone}`)
+  }
+
+  /** Takes the broker's word for it, where it may be true. */
+  sayFailures(message: Held, said: number): void {
+    const { n, leastFailures, mostFailures } = message
+    if (said < leastFailures || said > mostFailures) {
+      throw new Violation(`message ${n} of ${this.name} failed ${said} times, not ${leastFailures} to ${mostFailures}`)
+    }
+    message.leastFailures = message.mostFailures = said
   }
 
   private move({ bytes }: Held, toReady: 1 | -1): void {

@@ -46,7 +46,8 @@ export class Model {
   publishedTo(queues: readonly ModelQueue[], n: number, bytes: number, isPersistent: boolean, batch: number): void {
     for (const queue of queues) {
       const publishedIn = isPersistent && queue.durable ? batch : 0
-      this.add(queue, { n, bytes, publishedIn, isUnacked: false, wasDelivered: false, sawCrash: false })
+      const never = { leastFailures: 0, mostFailures: 0, failures: [] as number[] }
+      this.add(queue, { n, bytes, publishedIn, isUnacked: false, wasDelivered: false, sawCrash: false, ...never })
     }
   }
 
@@ -58,7 +59,7 @@ export class Model {
 
   requeued(queue: ModelQueue, n: number, batch: number): void {
     if (queue.deletedIn !== null) this.settled(queue, n, batch)
-    else queue.putBack(queue.find(n))
+    else queue.fail(queue.find(n), batch)
   }
 
   /** Different messages that some queue holds. */
@@ -80,7 +81,7 @@ export class Model {
 
   // -- what the broker does -------------------------------------------------------------------------------------------
 
-  delivered(queueId: number, n: number, redelivered: boolean): ModelQueue {
+  delivered(queueId: number, n: number, redelivered: boolean, failures: number): ModelQueue {
     const queue = this.queues.get(queueId)
     if (queue === undefined) throw new Violation(`message ${n} came from unknown queue ${queueId}`)
     const message = queue.find(n)
@@ -93,6 +94,7 @@ export class Model {
     if (!message.wasDelivered && redelivered && !message.sawCrash) {
       throw new Violation(`message ${n} was called redelivered and is new`)
     }
+    queue.sayFailures(message, failures)
     queue.take(message)
     this.deliveries++
     return queue
@@ -139,9 +141,15 @@ export class Model {
     next.bindings = [{ bound: found.isBound, batch: 0 }]
     for (const n of found.messages) {
       const message = (queue.held.get(n) ?? queue.settled.get(n)?.message) as Held
-      next.add({ ...message, publishedIn: -1, isUnacked: false, sawCrash: true })
+      next.add({ ...message, publishedIn: -1, isUnacked: false, sawCrash: true, ...this.failuresOnDisk(message) })
     }
     return next
+  }
+
+  /** At least what was said by what is on disk. */
+  private failuresOnDisk({ leastFailures, failures }: Held): Partial<Held> {
+    const inDoubt = failures.filter((batch) => batch > this.committed).length
+    return { leastFailures: leastFailures - inDoubt, failures: [] }
   }
 
   private checkBinding(queue: ModelQueue, isBound: boolean): void {
@@ -180,7 +188,7 @@ export class Model {
       next.bindings = [{ bound: queue.isBound, batch: 0 }]
       for (const message of queue.held.values()) {
         if (message.isUnacked) throw new Violation(`message ${message.n} is unacked after a stop`)
-        if (message.publishedIn !== 0) next.add({ ...message, publishedIn: -1 })
+        if (message.publishedIn !== 0) next.add({ ...message, publishedIn: -1, failures: [] })
       }
       kept.push(next)
     }
