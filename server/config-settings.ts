@@ -132,6 +132,14 @@ export const settings: { readonly [K in keyof SettingValues]: Setting<SettingVal
     description: 'most consumers in one channel',
     standard: () => 100_000,
   },
+  consumerTimeout: {
+    name: 'consumer-timeout',
+    kind: orOff(duration(1000, 315_360_000_000), 'off'),
+    description:
+      'how long a consumer may hold a message before the message goes to another one and the consumer is cancelled; ' +
+      'queues, policies and consumers may say otherwise',
+    standard: () => null,
+  },
   handshakeTimeout: {
     name: 'handshake-timeout',
     kind: duration(10, 600_000),

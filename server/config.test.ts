@@ -40,6 +40,7 @@ describe('leveret start', () => {
       maxMessageSize: 16777216,
       maxConnections: 10000,
       consumerMaxPerChannel: 100000,
+      consumerTimeout: null,
       handshakeTimeout: 10000,
       loopbackUsers: ['guest'],
       defaultUser: 'guest',

@@ -24,6 +24,7 @@ export interface ResolvedConfig {
   maxMessageSize: number // bytes
   maxConnections: number
   consumerMaxPerChannel: number
+  consumerTimeout: number | null // milliseconds that a consumer may hold a message; null: any time
   handshakeTimeout: number // milliseconds
   loopbackUsers: readonly string[]
   defaultUser: string

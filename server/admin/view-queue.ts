@@ -65,7 +65,7 @@ export function consumerItem({ management }: AdminContext, consumer: ConsumerVie
     prefetch_count: consumer.prefetch,
     active: consumer.active,
     activity_status: activityStatus(consumer),
-    consumer_timeout: null, // deliveries have no deadline here
+    consumer_timeout: consumer.timeoutMs || null,
     arguments: tableToPlain(consumer.arguments),
     channel_details: {
       name: channelName(consumer.connectionName, consumer.channelNumber),

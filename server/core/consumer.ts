@@ -51,6 +51,8 @@ export class Consumer implements ConsumerView {
   readonly arguments: Arguments
   /** Whoever has a higher one is served first. */
   readonly priority: number
+  /** -1: it says nothing. */
+  private readonly ownTimeoutMs: number
   unackedCount = 0
   isCancelled = false
   /** Out of the round until credit, or the peer's buffer, is free again. */
@@ -67,7 +69,8 @@ export class Consumer implements ConsumerView {
     this.exclusive = spec.exclusive
     this.prefetch = spec.prefetch
     this.arguments = spec.arguments
-    this.priority = priorityOf(spec.arguments)
+    this.priority = numberOf(spec.arguments, 'x-priority', 0)
+    this.ownTimeoutMs = numberOf(spec.arguments, 'x-consumer-timeout', -1)
   }
 
   get isReady(): boolean {
@@ -100,6 +103,12 @@ export class Consumer implements ConsumerView {
   requeue(ticket: Ticket, bodyBytes: number, how: Return): void {
     this.giveBackCredit()
     this.queue.requeue(ticket, bodyBytes, how)
+  }
+
+  /** How long it may hold a message, ms; 0: as long as it likes. */
+  get timeoutMs(): number {
+    if (this.noAck) return 0
+    return this.ownTimeoutMs === -1 ? this.queue.consumerTimeoutMs : this.ownTimeoutMs
   }
 
   park(): void {
@@ -148,9 +157,9 @@ export class Consumer implements ConsumerView {
   }
 }
 
-function priorityOf(args: Arguments): number {
-  const value = argument(args, 'x-priority')
-  return value === undefined ? 0 : Number(fieldValueText(value))
+function numberOf(args: Arguments, name: string, none: number): number {
+  const value = argument(args, name)
+  return value === undefined ? none : Number(fieldValueText(value))
 }
 
 /** The other holder of unacked messages: basic.get. */

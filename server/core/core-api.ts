@@ -98,6 +98,7 @@ export interface ConsumerView {
   readonly unackedCount: number
   readonly active: boolean // is served: all are, but for those that wait behind a single active one
   readonly isOnlyActive: boolean // the one that is served
+  readonly timeoutMs: number // how long it may hold a message; 0: any time
   readonly arguments: Arguments
 }
 

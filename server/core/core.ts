@@ -40,6 +40,8 @@ export interface CoreOptions {
   memoryLimit: number // bytes
   /** Publishers are blocked while the disk has less room, bytes; 0: never for that reason. */
   diskFreeLimit?: number
+  /** How long a consumer may hold a message where nobody says otherwise, ms; null: any time. */
+  consumerTimeout?: number | null
   nodeName?: string
   /** Where transient messages go when memory runs short; null: they stay in memory. */
   spillPath?: string | null
@@ -344,6 +346,10 @@ export class Core implements Surroundings {
 
   get nodeName(): string {
     return this.options.nodeName ?? ''
+  }
+
+  get consumerTimeoutMs(): number {
+    return this.options.consumerTimeout ?? 0
   }
 
   get clock(): Clock {

@@ -68,6 +68,7 @@ const CHECKS: readonly [name: string, check: Check][] = [
   ['x-overflow', oneOf(['drop-head', 'reject-publish', 'reject-publish-dlx'], () => 'invalid_overflow')],
   ['x-single-active-consumer', flag],
   ['x-delivery-limit', anyInteger],
+  ['x-consumer-timeout', atMost(EXPIRY_MS_MAX, 'value_too_large', count)],
   ['x-delayed-retry-type', oneOf(['disabled', 'all', 'failed', 'returned'], () => 'invalid_delayed_retry_type')],
   ['x-delayed-retry-min', atMost(EXPIRY_MS_MAX, 'value_too_large', count)],
   ['x-delayed-retry-max', atMost(EXPIRY_MS_MAX, 'value_too_large', count)],
@@ -95,6 +96,7 @@ export function checkQueueArguments(args: Arguments, subject: string): void {
 export function checkConsumerArguments(args: Arguments, subject: string): void {
   const checks: [string, Check][] = [
     ['x-priority', anyInteger],
+    ['x-consumer-timeout', atMost(EXPIRY_MS_MAX, 'value_too_large', count)],
     ['x-cancel-on-ha-failover', flag],
   ]
   for (const [name, check] of checks) {

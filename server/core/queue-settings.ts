@@ -22,6 +22,8 @@ export interface QueueSettings {
   deadLetterKey: string | null
   /** A dead letter that nobody can take stays, and is sent again. */
   keepsDeadLetters: boolean
+  /** ms that a consumer may hold a message; 0: any; -1: nobody says. */
+  consumerTimeout: number
   /** Failures that a message may have. */
   deliveryLimit: number
   /** Which messages wait when they come back. */
@@ -46,6 +48,7 @@ export const NO_SETTINGS: QueueSettings = {
   deadLetterExchange: null,
   deadLetterKey: null,
   keepsDeadLetters: false,
+  consumerTimeout: -1,
   deliveryLimit: Number.POSITIVE_INFINITY,
   retryType: 'disabled',
   retryMin: 0,
@@ -75,6 +78,7 @@ export function settingsOf(args: Arguments, policy: PolicyDefinition): QueueSett
     deadLetterKey: text('dead-letter-routing-key'),
     // As in RabbitMQ, only with this overflow: a queue that drops what is too much has no use for it.
     keepsDeadLetters: text('dead-letter-strategy') === 'at-least-once' && overflow === 'reject-publish',
+    consumerTimeout: given(argument(args, 'x-consumer-timeout'), policy['consumer-timeout'])[0] ?? -1,
     deliveryLimit,
     retryType,
     retryMin: number('delayed-retry-min', 0),

@@ -284,6 +284,11 @@ export class Queue implements QueueView, UnackedOwner {
     return this.discards.untakenCount
   }
 
+  get consumerTimeoutMs(): number {
+    const { consumerTimeout } = this.settings
+    return consumerTimeout === -1 ? this.context.consumerTimeoutMs : consumerTimeout
+  }
+
   /** Memory taken by what waits or is unacked, the messages themselves not counted; about. */
   get heldBytes(): number {
     return this.waiting.heldBytes + this.unackedCount * 24 + this.discards.heldBytes + (this.returns?.heldBytes ?? 0)

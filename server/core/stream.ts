@@ -50,6 +50,7 @@ export class Stream implements QueueView, UnackedOwner {
   readonly unackedCount = 0
   readonly delayedCount = 0
   readonly untakenCount = 0
+  readonly consumerTimeoutMs = 0
   readonly unackedBytes = 0
   idleSinceMs: number
   isDirty = false

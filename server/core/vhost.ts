@@ -29,6 +29,8 @@ export interface VhostContext {
   readonly now: number // clock time of this turn, ms
   readonly clock: Clock
   readonly journal: Journal
+  /** Of queues that say nothing of it; 0: none. */
+  readonly consumerTimeoutMs: number
   addDirty(queue: Dispatchable): void
   /** Brings the ticket's bytes back; dispatches the queue again when they are there. */
   awaitLoad(queue: Dispatchable, ticket: Ticket): void
@@ -56,6 +58,7 @@ export interface Surroundings {
   readonly counters: MessageCounters
   readonly churn: ChurnCounters
   readonly limits: Limits
+  readonly consumerTimeoutMs: number
   readonly systemEvents: SystemEvents
   addDirty(queue: Dispatchable): void
   awaitLoad(queue: Dispatchable, ticket: Ticket): void
@@ -132,6 +135,9 @@ export class Vhost implements VhostView, GateSurroundings {
 
   // -- context of its queues ------------------------------------------------------------------------------------------
 
+  get consumerTimeoutMs(): number {
+    return this.surroundings.consumerTimeoutMs
+  }
   get now(): number {
     return this.surroundings.now
   }

@@ -14,8 +14,10 @@ import { refuseTagReuse } from '../core/declarations'
 import { asksForReplies, REPLY_TO, setReplyTo } from '../core/direct-reply'
 import { checkClaims } from '../core/publish-claims'
 import { LOGGED, REFUSED, UNROUTABLE, UNROUTABLE_LOGGED } from '../core/publishing'
+import { AckDeadlines } from './ack-deadlines'
 import { Confirms } from './confirms'
 import type { Connection } from './connection'
+import { BEAT_MS } from './hub'
 import { writeDelivery, writeGetOk, writeReturn } from './message-writer'
 import { PublishAssembly } from './publish-assembly'
 import { ReplyConsumer } from './reply-consumer'
@@ -38,6 +40,10 @@ export class Channel implements ChannelView, ConsumerSink {
   private readonly unacked = new Unacked()
   private confirms: Confirms | null = null
   private tx: Transaction | null = null
+  /** null: no consumer here has to be done in time. */
+  private deadlines: AckDeadlines | null = null
+  /** Taken away from their consumer, who does not know it yet. */
+  private readonly timedOut = new Set<number>()
   /** Of amq.rabbitmq.reply-to. */
   private replies: ReplyConsumer | null = null
   private deliveryTag = 0
@@ -292,6 +298,7 @@ export class Channel implements ChannelView, ConsumerSink {
       total.deliver++
       this.credit.used++
       this.unacked.push(tag, ticket, consumer, bodyBytes)
+      if (this.deadlines !== null) this.deadlines.onDelivered(tag, connection.hub.now + BEAT_MS)
     }
     connection.vhost.publishing.firehose?.onDeliver(this, consumer.queue.name, redelivered, range)
     connection.markDirty()
@@ -309,7 +316,9 @@ export class Channel implements ChannelView, ConsumerSink {
   }
 
   private onSettle(tag: number, multiple: boolean, how: Settlement): void {
-    this.checkTag(tag, multiple)
+    const wasTimedOut = this.timedOut.delete(tag)
+    if (wasTimedOut && !multiple) return // too late, and it could not know
+    if (!wasTimedOut) this.checkTag(tag, multiple)
     if (this.tx !== null) this.tx.addSettle(tag, multiple, how, this.unacked)
     else this.settle(tag, multiple, how)
   }
@@ -339,6 +348,33 @@ export class Channel implements ChannelView, ConsumerSink {
     if (multiple && tag === 0) return
     if (tag !== 0 && this.unacked.has(tag) && !this.tx?.holds(tag)) return
     throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `unknown delivery tag ${tag}`)
+  }
+
+  /** Throws 406 for a client that cannot be told in another way that it took too long. */
+  onBeat(now: number): void {
+    if (this.isClosing) return
+    let shortest = Number.POSITIVE_INFINITY
+    for (const { timeoutMs } of this.consumers.values()) if (timeoutMs > 0) shortest = Math.min(shortest, timeoutMs)
+    if (shortest !== Number.POSITIVE_INFINITY) {
+      this.deadlines ??= new AckDeadlines(now)
+      this.deadlines.shortest = shortest
+    } else if (this.unacked.count === 0) this.deadlines = null
+    for (const { tag, consumer } of this.deadlines?.overdue(this.unacked, now) ?? []) this.timeOut(tag, consumer)
+  }
+
+  /** The message goes to somebody else, and the consumer gets no more. Late is not lost: the others it holds can still be settled. */
+  private timeOut(tag: number, consumer: Consumer): void {
+    const { timeoutMs, queueName } = consumer
+    const { hub, wantsCancelNotify, name } = this.connection
+    const late = { connection: name, channel: this.number, queue: queueName, consumer: consumer.tag, timeoutMs }
+    hub.log.warn('A message was not acknowledged in time', late)
+    if (!wantsCancelNotify) throw new ChannelError(ReplyCode.PRECONDITION_FAILED, timeoutText(this.number, timeoutMs))
+    if (!consumer.isCancelled) {
+      this.dropConsumer(consumer)
+      this.reply('basic.cancel', { consumerTag: consumer.tag, noWait: true })
+    }
+    this.timedOut.add(tag)
+    this.settle(tag, false, 'returned')
   }
 
   wakeConsumers(): void {
@@ -587,4 +623,10 @@ export class Channel implements ChannelView, ConsumerSink {
   get uncommittedAcks(): number {
     return this.tx?.settles.length ?? 0
   }
+}
+
+/** RabbitMQ's words. */
+function timeoutText(channel: number, ms: number): string {
+  const what = `delivery acknowledgement on channel ${channel} timed out. Timeout value used: ${ms} ms. `
+  return `${what}This timeout value can be configured, see consumers doc guide to learn more`
 }

@@ -466,7 +466,19 @@ export class Connection implements ConnectionView, FrameSink {
       this.hub.log.warn('Handshake not finished in time', { connection: this.name })
       this.destroy()
     } else if (this.state === 'closing' && now - this.closingSinceMs > CLOSE_OK_MS) this.destroy()
-    else if (this.state !== 'starting' && this.heartbeatSeconds > 0) this.beat(now, this.heartbeatSeconds * 1000)
+    else if (this.state !== 'starting') {
+      if (this.heartbeatSeconds > 0) this.beat(now, this.heartbeatSeconds * 1000)
+      for (const channel of this.channels.values()) this.checkDeadlines(channel, now)
+    }
+  }
+
+  private checkDeadlines(channel: Channel, now: number): void {
+    try {
+      channel.onBeat(now)
+    } catch (error) {
+      if (!(error instanceof ChannelError)) throw error
+      this.closeChannel(channel, error)
+    }
   }
 
   private beat(now: number, intervalMs: number): void {

@@ -49,6 +49,11 @@ export class Unacked {
     return tag >= this.firstTag && tag < this.endTag && this.owners[this.slot(tag)] !== null
   }
 
+  /** Of an unsettled delivery; undefined: there is none. */
+  ownerOf(tag: number): UnackedOwner | undefined {
+    return this.isInRing(tag) ? (this.owners[this.slot(tag)] as UnackedOwner) : this.stragglers.get(tag)?.owner
+  }
+
   requeueAll(how: Return): void {
     this.settleUpTo(this.endTag - 1, how)
   }
