@@ -145,9 +145,14 @@ export class Channel implements ChannelView, ConsumerSink {
         return this.replyDurable(method.args.noWait, 'queue.purge-ok', { messageCount })
       }
       case 'queue.delete': {
-        const { ifUnused, ifEmpty, noWait } = method.args
-        const messageCount = this.declarations.deleteQueue(this.queueName(method.args.queue), ifUnused, ifEmpty)
-        return this.replyDurable(noWait, 'queue.delete-ok', { messageCount })
+        const { queue, ifUnused, ifEmpty, noWait } = method.args
+        this.cancels = []
+        try {
+          const messageCount = this.declarations.deleteQueue(this.queueName(queue), ifUnused, ifEmpty)
+          return this.replyDurable(noWait, 'queue.delete-ok', { messageCount })
+        } finally {
+          this.cancels = null
+        }
       }
       case 'basic.qos':
         return this.onQos(method.args)
@@ -307,13 +312,18 @@ export class Channel implements ChannelView, ConsumerSink {
   onCancelled(consumer: Consumer): void {
     this.consumers.delete(consumer.tag)
     if (!this.connection.wantsCancelNotify || this.isClosing) return
-    this.reply('basic.cancel', { consumerTag: consumer.tag, noWait: true })
+    const frame = encodeMethod('basic.cancel', this.number, { consumerTag: consumer.tag, noWait: true })
+    if (this.cancels === null) this.connection.write(frame)
+    else this.cancels.push(frame)
   }
 
   /** As RabbitMQ counts: to reject is to fail, a nack may be no more than a wish for another consumer. */
   private rejects(asReturn: Return): Settlement {
     return this.settleArgs.requeue ? asReturn : 'reject'
   }
+
+  /** While this channel deletes a queue: that its own consumers are gone is told behind the reply, as RabbitMQ does. */
+  private cancels: Buffer[] | null = null
 
   private onSettle(tag: number, multiple: boolean, how: Settlement): void {
     const wasTimedOut = this.timedOut.delete(tag)
@@ -583,8 +593,8 @@ export class Channel implements ChannelView, ConsumerSink {
 
   /** A reply that must not say more than the disk knows. */
   private replyDurable<N extends MethodName>(noWait: boolean, name: N, args: Partial<MethodArgs<N>>): void {
-    if (noWait) return
-    const frame = encodeMethod(name, this.number, args)
+    const frame = Buffer.concat([...(noWait ? [] : [encodeMethod(name, this.number, args)]), ...(this.cancels ?? [])])
+    if (frame.length === 0) return
     if (this.connection.hub.core.journal.hasUnsavedDefinitions) this.connection.replyWhenDurable(frame)
     else this.connection.write(frame)
   }

@@ -200,14 +200,19 @@ describe('cancelling', () => {
     await consumer.sync()
   })
 
-  it('by the server comes on the channel that deletes, before the answer or after', async () => {
-    const channel = await broker.channel()
-    const queue = await broker.queue(channel)
-    await channel.call('basic.consume', { queue, consumerTag: 'a' })
-    channel.send('queue.delete', { queue })
-    const names = [await channel.next(), await channel.next()].map((frame) => frame.kind === 'method' && frame.name)
-    expect(names.sort()).toEqual(['basic.cancel', 'queue.delete-ok'])
-  })
+  it.each([false, true])(
+    'by the server comes on the channel that deletes, behind the answer; durable: %s',
+    async (durable) => {
+      const channel = await broker.channel()
+      const queue = broker.name()
+      await channel.call('queue.declare', { queue, durable, exclusive: !durable })
+      await channel.call('basic.consume', { queue, consumerTag: 'a' })
+      channel.send('queue.delete', { queue })
+      const names = [await channel.next(), await channel.next()].map((frame) => frame.kind === 'method' && frame.name)
+      expect(names).toEqual(['queue.delete-ok', 'basic.cancel'])
+      await channel.sync()
+    },
+  )
 
   it('by the server needs the capability', async () => {
     const { consumer_cancel_notify: _unknown, ...capabilities } = fullCapabilities
