@@ -26,6 +26,30 @@ async function declarations(rights: { configure: string; write: string; read: st
 
 const direct = { type: 'direct', durable: false, autoDelete: false, internal: false }
 
+describe('a queue with a dead-letter exchange', () => {
+  const declared = (exchange: string) => ({ ...transient, arguments: { 'x-dead-letter-exchange': exchange } })
+  const transient = { durable: false, autoDelete: false, exclusive: false }
+  const rights = "in vhost '/' refused for user 'u'"
+
+  it.each([
+    ['other', 'other'],
+    ['', 'amq.default'],
+  ])('(%j) asks for the rights to read and to write, once', async (exchange, shown) => {
+    const neither = await declarations({ configure: '^q$', write: '', read: '' })
+    expect(() => neither.declareQueue('q', declared(exchange))).toThrow(`read access to queue 'q' ${rights}`)
+    const reading = await declarations({ configure: '^q$', write: '^q$', read: '^q$' })
+    expect(() => reading.declareQueue('q', declared(exchange))).toThrow(`write access to exchange '${shown}' ${rights}`)
+    const both = await declarations({ configure: '^q$', write: `^${shown}$`, read: '^q$' })
+    expect(both.declareQueue('q', declared(exchange)).created).toBe(true)
+    expect(both.declareQueue('q', declared(exchange)).created).toBe(false)
+  })
+
+  it('asks for neither where there is none', async () => {
+    const plain = await declarations({ configure: '^q$', write: '', read: '' })
+    expect(plain.declareQueue('q', { ...transient, arguments: {} }).created).toBe(true)
+  })
+})
+
 describe('an exchange with an alternate exchange', () => {
   const refused = (right: string, name: string) =>
     `${right} access to exchange '${name}' in vhost '/' refused for user 'u'`

@@ -6,6 +6,7 @@ import { ChannelError, ConnectionError, ReplyCode, tableToJson } from '../../pro
 import type { AnyQueue } from './any-queue'
 import {
   alternateExchangeOf,
+  argument,
   checkAlternateExchange,
   checkArgumentsEquivalence,
   checkEquivalence,
@@ -114,11 +115,20 @@ export class Declarations {
       return { queue: existing, created: false }
     }
     this.vhost.surroundings.limits.checkQueue(this.vhost.name, actual, this.vhost.queues.size)
+    this.authorizeDeadLetters(actual, request.arguments)
     const { durable, autoDelete, exclusive } = request
     const owner = exclusive ? this.session : null
     const argumentsJson = tableToJson(request.arguments)
     const spec = { durable, autoDelete, owner, arguments: request.arguments, argumentsJson }
     return { queue: this.act(() => this.vhost.addQueue(actual, spec)), created: true }
+  }
+
+  /** What it gives up will go there, whoever published it. */
+  private authorizeDeadLetters(name: string, args: Arguments): void {
+    const exchange = argument(args, 'x-dead-letter-exchange')
+    if (exchange === undefined) return
+    this.session.authorize('read', 'queue', name)
+    this.session.authorize('write', 'exchange', exchange as string)
   }
 
   passiveQueue(name: string): AnyQueue {
