@@ -145,7 +145,13 @@ export class Publishing {
 
   private isRefused(m: IncomingMessage, queues: readonly Queue[]): boolean {
     const bodyBytes = m.bodyEnd - m.bodyStart
-    for (let i = 0; i < queues.length; i++) if (queues[i].discards.refuses(bodyBytes)) return true
+    for (let i = 0; i < queues.length; i++) {
+      const { discards } = queues[i]
+      if (!discards.refuses(bodyBytes)) continue
+      // What came before it in this turn may still be waiting for the turn's end, and consumers for it.
+      queues[i].handOutEarly(this.range)
+      if (discards.refuses(bodyBytes)) return true
+    }
     return false
   }
 

@@ -131,6 +131,12 @@ export class Queue implements QueueView, UnackedOwner {
     return false
   }
 
+  /** Before the end of the turn, so that a queue is not called full of what somebody takes. */
+  handOutEarly(range: ByteRange): void {
+    if (this.consumers.length === 0 || this.isPaused) return
+    if (this.discards.expire(this.context.now - 1)) this.handOut(range, Number.POSITIVE_INFINITY)
+  }
+
   private handOut(range: ByteRange, max: number): boolean {
     const { store } = this.context.journal
     const { waiting } = this

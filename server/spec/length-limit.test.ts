@@ -79,9 +79,14 @@ if (process.env.AMQP_SPEC_URL === undefined) {
 
     it('nacks in one burst what is too much, in order', async () => {
       await declare({ 'x-max-length': 3, 'x-overflow': 'reject-publish' })
-      for (let i = 0; i < 10; i++) on.channel.publish({ routingKey: 'q' }, String(i), { deliveryMode: 2 })
+      expect(await nackedOf(10)).toEqual([4, 5, 6, 7, 8, 9, 10])
+    })
+
+    /** The tags of those that are refused of a burst. */
+    const nackedOf = async (count: number) => {
+      for (let i = 0; i < count; i++) on.channel.publish({ routingKey: 'q' }, String(i), { deliveryMode: 2 })
       const nacked: number[] = []
-      for (let last = 0; last < 10; ) {
+      for (let last = 0; last < count; ) {
         const answer = await on.channel.next()
         if (answer.kind !== 'method') throw new Error(answer.kind)
         const { deliveryTag, multiple } = answer.args as { deliveryTag: number; multiple: boolean }
@@ -90,7 +95,21 @@ if (process.env.AMQP_SPEC_URL === undefined) {
         }
         last = deliveryTag
       }
-      expect(nacked).toEqual([4, 5, 6, 7, 8, 9, 10])
+      return nacked
+    }
+
+    it.each<[string, FieldTable, number, number[]]>([
+      ['takes it without acknowledgement', { noAck: true }, 0, []],
+      ['takes any number', {}, 0, []],
+      ['takes two', {}, 2, [4, 5, 6, 7, 8, 9, 10]],
+    ])('refuses nothing of a burst that a waiting consumer takes: %s', async (_title, args, prefetchCount, refused) => {
+      await declare({ 'x-max-length': 1, 'x-overflow': 'reject-publish' })
+      const channel = await on.openChannel()
+      await channel.call('basic.qos', { prefetchCount })
+      await channel.call('basic.consume', { queue: 'q', consumerTag: 'c', ...args })
+      expect(await nackedOf(10)).toEqual(refused)
+      const taken = prefetchCount || 10
+      expect(await channel.bodies(taken)).toEqual(Array.from({ length: taken }, (_, i) => String(i)))
     })
 
     it('is not heard of again in what comes after', async () => {
