@@ -216,6 +216,15 @@ describe('leveret status and queues', () => {
     )
     expect(JSON.parse((await run(['queues', '--json', '--vhost', '/', ...url])).output)).toHaveLength(1)
 
+    const paused = await run(['queues', 'pause', 'orders', ...url])
+    expect(paused).toMatchObject({ code: 0, output: expect.stringMatching(/^Queue orders is paused: /) })
+    expect((await run(['queues', '--vhost', '/', ...url])).output).toMatch(/ durable +paused$/m)
+    expect((await run(['queues', 'resume', 'orders', '--vhost', '/', ...url])).code).toBe(0)
+    expect((await run(['queues', ...url])).output).toMatch(/ durable +running$/m)
+    const elsewhere = await run(['queues', 'pause', 'orders', '--vhost', 'other', ...url])
+    expect(elsewhere).toMatchObject({ code: 1, output: '', errors: expect.stringContaining('there is no such thing') })
+    expect(await run(['queues', 'pause', ...url])).toMatchObject({ code: 2 })
+
     const refused = await run(['status', '--password', 'wrong-secret', ...url])
     expect(refused).toMatchObject({ code: 1, errors: expect.stringContaining('does not let guest in') })
     expect(refused.errors).not.toContain('wrong-secret')

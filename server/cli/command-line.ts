@@ -83,9 +83,23 @@ function addStatus(program: Command, context: CliContext, done: Done): void {
 }
 
 function addQueues(program: Command, context: CliContext, done: Done): void {
-  withAdminOptions(program.command('queues').description('list the queues of a running broker'))
+  const load = () => import('./queues')
+  const queues = withAdminOptions(
+    program.command('queues').description('list the queues of a running broker; pause or resume one'),
+  )
     .option('--vhost <name>', 'only those of this virtual host')
-    .action(async (options) => done(await (await import('./queues')).queues(options, context)))
+    .addHelpText('after', queuesHelp)
+    .action(async (options) => done(await (await load()).queues(options, context)))
+  const subcommand = (usage: string, description: string) =>
+    withAdminOptions(queues.command(usage).description(description), false)
+      .argument('<name>', 'which one')
+      .option('--vhost <name>', 'in this virtual host', '/')
+  subcommand('pause', 'hand out no more messages of a queue; those that come are kept, also over a restart').action(
+    async (name, _, command) => done(await (await load()).pauseQueue(name, command.optsWithGlobals(), context)),
+  )
+  subcommand('resume', 'hand them out again').action(async (name, _, command) =>
+    done(await (await load()).resumeQueue(name, command.optsWithGlobals(), context)),
+  )
 }
 
 function addBackup(program: Command, context: CliContext, done: Done): void {
@@ -117,6 +131,13 @@ function settingOption<T>(setting: Setting<T>): Option {
 function onLines(print: (line: string) => void): (text: string) => void {
   return (text) => print(text.replace(/\n$/, ''))
 }
+
+const queuesHelp = `
+Examples:
+  leveret queues
+  leveret queues --vhost shop --json
+  leveret queues pause orders        no worker gets an order until
+  leveret queues resume orders`
 
 const programHelp = `
 Examples:

@@ -1,5 +1,5 @@
-// `leveret queues`: a table of a running broker's queues, from /api/queues, fetched page by page. Called by
-// command-line.ts.
+// `leveret queues`: a table of a running broker's queues, from /api/queues, fetched page by page; `pause` and `resume` one of
+// them. Called by command-line.ts.
 import { AdminClient, type AdminOptions, type Answer } from './admin-client'
 import type { CliContext } from './context'
 import { formatTable } from './table'
@@ -15,6 +15,25 @@ export async function queues(options: QueuesOptions, context: CliContext): Promi
   const list = await fetchAll(client, options.vhost)
   const lines = options.json ? [JSON.stringify(list, null, 2)] : describe(list)
   for (const line of lines) context.print(line)
+  return 0
+}
+
+export interface QueueOptions extends AdminOptions {
+  vhost: string
+}
+
+export function pauseQueue(name: string, options: QueueOptions, context: CliContext): Promise<number> {
+  return turn('pause', name, options, context, 'is paused: it takes messages, and hands out none.')
+}
+
+export function resumeQueue(name: string, options: QueueOptions, context: CliContext): Promise<number> {
+  return turn('resume', name, options, context, 'hands out messages.')
+}
+
+async function turn(how: string, name: string, options: QueueOptions, context: CliContext, outcome: string) {
+  const path = `/api/queues/${encodeURIComponent(options.vhost)}/${encodeURIComponent(name)}/${how}`
+  await (await AdminClient.create(options, context)).send('PUT', path)
+  context.print(`Queue ${name} ${outcome}`)
   return 0
 }
 

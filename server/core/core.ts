@@ -277,12 +277,25 @@ export class Core implements Surroundings {
   }
 
   private updateBlocked(): void {
+    this.tellAlarms()
     const short = [...(this.isOverLimit ? ['memory'] : []), ...(this.isDiskShort ? ['disk'] : [])]
     const reason = short.length === 0 ? null : `low on ${short.join(' & ')}`
     const isNews = (reason === null) !== (this.blockedFor === null)
     this.blockedFor = reason
     if (isNews) this.events.onBlocked(reason)
   }
+
+  private tellAlarms(): void {
+    const alarms: Record<string, boolean> = { memory: this.isOverLimit, disk: this.isDiskShort }
+    for (const [source, isSet] of Object.entries(alarms)) {
+      if (isSet === this.alarms.has(source)) continue
+      if (isSet) this.alarms.add(source)
+      else this.alarms.delete(source)
+      const key = isSet ? 'alarm.set' : 'alarm.cleared'
+      this.systemEvents.emit(key, () => ({ source, node: this.nodeName }))
+    }
+  }
+  private readonly alarms = new Set<string>()
 
   get diskFreeLimit(): number {
     return this.options.diskFreeLimit ?? 0

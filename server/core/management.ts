@@ -205,11 +205,16 @@ export class CoreManagement implements Management {
 
   async setLimit(kind: LimitKind, subject: string, name: string, value: number): Promise<void> {
     this.core.limits.set(kind, subject, name, value)
+    this.core.systemEvents.emit(`${kind}.limits.set`, () => ({
+      name: subject,
+      limits: { ...this.limits(kind, subject) },
+    }))
     await this.core.journal.whenDurable()
   }
 
   async clearLimit(kind: LimitKind, subject: string, name: string): Promise<boolean> {
     const wasThere = this.core.limits.clear(kind, subject, name)
+    if (wasThere) this.core.systemEvents.emit(`${kind}.limits.cleared`, () => ({ name: subject, limit: name }))
     await this.core.journal.whenDurable()
     return wasThere
   }

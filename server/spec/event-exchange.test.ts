@@ -2,6 +2,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { type RawChannel, RawConnection } from '../../clients/raw'
 import type { FieldTable } from '../../protocol'
+import { Broker } from '../index'
 import { type Call, itRefuses, perform, type Refusal } from './refusals'
 import { withBroker } from './with-broker'
 import { withRestarts } from './with-restarts'
@@ -131,6 +132,50 @@ if (process.env.AMQP_SPEC_URL === undefined) {
       await stranger.authenticate({ user: 'nobody', password: 'x' })
       await stranger.expectClose()
       expect(await hear('user.authentication.failure')).toMatchObject([{ name: 'nobody', peer_host: '127.0.0.1' }])
+    })
+
+    it('tells of limits, and of alarms', async () => {
+      const admin = await Broker.start({ port: 0, adminPort: 0, memoryLimit: 16 * 1024 * 1024 })
+      const connection = await RawConnection.connect(admin.url)
+      const filler = await RawConnection.connect(admin.url)
+      try {
+        await connection.handshake()
+        await filler.handshake()
+        const [listener, channel] = [await connection.openChannel(1), await filler.openChannel(1)]
+        await listener.call('queue.declare', { queue: 'heard', exclusive: true })
+        for (const routingKey of ['*.limits.*', 'alarm.*']) {
+          await listener.call('queue.bind', { queue: 'heard', exchange: EVENTS, routingKey })
+        }
+        await listener.call('basic.consume', { queue: 'heard', noAck: true })
+        const authorization = `Basic ${Buffer.from('guest:guest').toString('base64')}`
+        const headers = { authorization, 'content-type': 'application/json' }
+        for (const [method, path] of [
+          ['PUT', 'vhost-limits/%2F/max-queues'],
+          ['DELETE', 'vhost-limits/%2F/max-queues'],
+          ['PUT', 'user-limits/guest/max-channels'],
+        ]) {
+          const body = method === 'PUT' ? JSON.stringify({ value: 77 }) : undefined
+          await fetch(`${admin.adminUrl}/api/${path}`, { method, headers, body })
+        }
+        const next = async () => {
+          const event = await nextOf(listener)
+          const { timestamp_in_ms: _, user_who_performed_action: _who, ...rest } = event.headers
+          return { key: event.key, ...rest }
+        }
+        expect(await next()).toEqual({ key: 'vhost.limits.set', name: '/', limits: { 'max-queues': 77 } })
+        expect(await next()).toEqual({ key: 'vhost.limits.cleared', name: '/', limit: 'max-queues' })
+        expect(await next()).toEqual({ key: 'user.limits.set', name: 'guest', limits: { 'max-channels': 77 } })
+        await channel.call('queue.declare', { queue: 'full' })
+        for (let i = 0; i < 15; i++) channel.publishTo('full', Buffer.alloc(1_000_000))
+        const alarm = { source: 'memory', node: expect.any(String) }
+        expect(await next()).toEqual({ key: 'alarm.set', ...alarm })
+        await listener.call('queue.purge', { queue: 'full' })
+        expect(await next()).toEqual({ key: 'alarm.cleared', ...alarm })
+      } finally {
+        await connection.close()
+        await filler.close()
+        await admin.stop({ hurry: true })
+      }
     })
 
     it('tells amq.rabbitmq.log what is logged, the level is the key', async () => {
