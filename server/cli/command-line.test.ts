@@ -223,7 +223,7 @@ describe('leveret status and queues', () => {
     expect((await run(['queues', ...url])).output).toMatch(/ durable +running$/m)
     const elsewhere = await run(['queues', 'pause', 'orders', '--vhost', 'other', ...url])
     expect(elsewhere).toMatchObject({ code: 1, output: '', errors: expect.stringContaining('there is no such thing') })
-    expect(await run(['queues', 'pause', ...url])).toMatchObject({ code: 2 })
+    expect(await run(['queues', 'pause', ...url])).toMatchObject({ code: 1, errors: expect.stringContaining('name') })
 
     const refused = await run(['status', '--password', 'wrong-secret', ...url])
     expect(refused).toMatchObject({ code: 1, errors: expect.stringContaining('does not let guest in') })

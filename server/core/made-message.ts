@@ -31,9 +31,18 @@ export function messageOf(names: Buffer, header: Buffer, body: Buffer): Incoming
   }
 }
 
-/** A name as it stands on the wire. Throws 406 for one over 255 bytes. */
+/** 0-9-1 §4.2.5.3. */
+export const NAME_BYTES_MAX = 255
+
+export function isName(text: string): boolean {
+  return Buffer.byteLength(text) <= NAME_BYTES_MAX
+}
+
+/** A name as it stands on the wire. Throws 406 for one that is too long. */
 export function shortstr(text: string): Buffer {
   const bytes = Buffer.from(text)
-  if (bytes.length > 255) throw new ChannelError(ReplyCode.PRECONDITION_FAILED, 'a name is at most 255 bytes')
+  if (!isName(text)) {
+    throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `a name is at most ${NAME_BYTES_MAX} bytes`)
+  }
   return Buffer.concat([Buffer.from([bytes.length]), bytes])
 }

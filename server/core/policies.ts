@@ -4,6 +4,7 @@
 import { ReplyCode } from '../../protocol/constants'
 import { ChannelError } from '../../protocol/errors'
 import { parseAge } from './age'
+import { isName } from './made-message'
 
 export type PolicyKind = 'policy' | 'operator_policy'
 
@@ -31,6 +32,7 @@ export const NO_POLICY: EffectivePolicy = { policy: null, operatorPolicy: null, 
 
 type Check = (value: unknown) => boolean
 const isText: Check = (value) => typeof value === 'string'
+const isNameText: Check = (value) => typeof value === 'string' && isName(value)
 const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0
 const isPositive: Check = (value) => isCount(value) && value !== 0
 const isAnything: Check = () => true
@@ -43,8 +45,8 @@ const oneOf =
  *  come from elsewhere, and do nothing. */
 const KEYS: Record<string, Check> = {
   'alternate-exchange': isText,
-  'dead-letter-exchange': isText,
-  'dead-letter-routing-key': isText,
+  'dead-letter-exchange': isNameText,
+  'dead-letter-routing-key': isNameText,
   'dead-letter-strategy': oneOf('at-most-once', 'at-least-once'),
   'delivery-limit': (value) => Number.isSafeInteger(value),
   'consumer-timeout': isPositive,

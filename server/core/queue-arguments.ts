@@ -4,6 +4,7 @@
 import { type FieldValue, fieldTypeName, fieldValueText } from '../../protocol/field-table'
 import { argument, checkInteger, invalid, mistyped } from './arguments'
 import type { Arguments } from './core-api'
+import { isName, NAME_BYTES_MAX } from './made-message'
 
 /** RabbitMQ's longest expiry, ten years. */
 const EXPIRY_MS_MAX = 315_360_000_000
@@ -41,12 +42,19 @@ function oneOf(values: readonly string[], otherwise: (value: string) => string):
 
 const exchangeName: Check = (name, value, subject) => {
   if (typeof value !== 'string') throw mistyped(name, value, subject)
+  checkName(name, value, subject)
+}
+
+/** It will stand in messages. RabbitMQ takes longer ones, and cannot send what has them. */
+function checkName(name: string, value: string, subject: string): void {
+  if (!isName(value)) throw invalid(name, subject, `"at most ${NAME_BYTES_MAX} bytes"`)
 }
 
 const deadLetterKey: Check = (name, value, subject, args) => {
   text(name, value, subject, args)
   const hasExchange = argument(args, 'x-dead-letter-exchange') !== undefined
   if (!hasExchange) throw invalid(name, subject, 'routing_key_but_no_dlx_defined')
+  checkName(name, value as string, subject)
 }
 
 const version: Check = (name, value, subject, args) => {

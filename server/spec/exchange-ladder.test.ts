@@ -2,6 +2,7 @@
 // takes the messages whose bit is set; and graphs that go in circles.
 import { describe, expect, it } from '@jest/globals'
 import { withBroker } from './with-broker'
+import { withRestarts } from './with-restarts'
 
 const LEVELS = 28
 
@@ -66,3 +67,71 @@ describe('a ladder of exchanges', () => {
     expect(await channel.empty(queue)).toEqual(keys)
   })
 })
+
+if (process.env.AMQP_SPEC_URL === undefined) {
+  describe('a ladder of queues whose messages wait', () => {
+    const on = withRestarts()
+
+    it('brings each message when the bits of its delay have passed, over restarts too', async () => {
+      const name = (level: number) => `delay_${level}`
+      const declare = (exchange: string) =>
+        on.channel.call('exchange.declare', { exchange, type: 'topic', durable: true })
+      await declare('delivery')
+      await on.channel.call('queue.declare', { queue: 'tasks', durable: true })
+      await on.channel.call('queue.bind', { queue: 'tasks', exchange: 'delivery', routingKey: '#.tasks' })
+      for (let level = 0; level < LEVELS; level++) {
+        const next = level === 0 ? 'delivery' : name(level - 1)
+        const above = '*.'.repeat(LEVELS - 1 - level)
+        await declare(name(level))
+        const waits = { 'x-message-ttl': 2 ** level * 1000, 'x-dead-letter-exchange': next }
+        await on.channel.call('queue.declare', { queue: name(level), durable: true, arguments: waits })
+        await on.channel.call('queue.bind', { queue: name(level), exchange: name(level), routingKey: `${above}1.#` })
+        await on.channel.call('exchange.bind', {
+          source: name(level),
+          destination: next,
+          routingKey: `${above}0.#`,
+        })
+      }
+      const delays = [0, 1, 5, 13, 600, 86_400]
+      const start = on.clock.now()
+      for (const seconds of delays) {
+        const routingKey = [...seconds.toString(2).padStart(LEVELS, '0'), 'tasks'].join('.')
+        await on.publish({ exchange: name(LEVELS - 1), routingKey }, String(seconds), { deliveryMode: 2 })
+      }
+      const count = async (queue = 'tasks') => {
+        await on.channel.sync()
+        return (await on.channel.call('queue.declare', { queue, passive: true })).messageCount
+      }
+      /** After a restart the bytes come from disk first. */
+      const allArrived = async () => {
+        for (let turn = 0; turn < 1000; turn++) {
+          let arrived = await count()
+          for (let level = 0; level < LEVELS; level++) arrived += await count(name(level))
+          if (arrived === delays.length) return
+        }
+        throw new Error('a message is nowhere')
+      }
+      const steps = new Set(delays.flatMap(stepsOf))
+      for (const seconds of [...steps].sort((a, b) => a - b)) {
+        on.clock.advance(start + seconds * 1000 - 1 - on.clock.now())
+        expect(await count()).toBe(delays.filter((delay) => delay < seconds).length)
+        on.clock.advance(1)
+        await on.channel.sync()
+        await allArrived()
+        expect(await count()).toBe(delays.filter((delay) => delay <= seconds).length)
+        if (seconds === 13) await on.restart()
+        if (seconds === 600) await on.crash()
+      }
+      expect(await on.channel.empty('tasks')).toEqual(delays.map(String))
+    })
+  })
+}
+
+/** When a message goes from one queue to the next: each bit that is set is a wait, the highest comes first. */
+function stepsOf(seconds: number): number[] {
+  const steps: number[] = []
+  for (let rest = seconds; rest > 0; rest -= 2 ** Math.floor(Math.log2(rest))) {
+    steps.push(seconds - rest + 2 ** Math.floor(Math.log2(rest)))
+  }
+  return steps
+}
