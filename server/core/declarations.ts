@@ -19,7 +19,7 @@ import { checkDeduplicationArguments } from './deduplication'
 import type { Exchange, ExchangeSpec } from './exchange'
 import { exchangeType } from './exchange-types'
 import type { Queue } from './queue'
-import { checkConsumerArguments, checkQueueArguments } from './queue-arguments'
+import { checkConsumerArguments, checkQueueArguments, checkQuorumRequest, isQuorum } from './queue-arguments'
 import type { Session } from './session'
 import { Stream } from './stream'
 import { checkStreamConsumer, checkStreamRequest, isStream, notImplemented } from './stream-arguments'
@@ -107,7 +107,10 @@ export class Declarations {
     const subject = this.named('queue', actual)
     checkQueueArguments(request.arguments, subject)
     checkDeduplicationArguments(request.arguments, subject)
-    if (isStream(request.arguments) && !this.vhost.queues.has(actual)) checkStreamRequest(name, request, subject)
+    if (!this.vhost.queues.has(actual)) {
+      if (isStream(request.arguments)) checkStreamRequest(name, request, subject)
+      else if (isQuorum(request.arguments)) checkQuorumRequest(request, subject)
+    }
     const existing = this.vhost.queues.get(actual)
     if (existing !== undefined) {
       this.checkSameQueue(existing, request)

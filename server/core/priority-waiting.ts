@@ -7,6 +7,7 @@ import type { ByteRange, MessageStore } from '../../storage/message-store'
 import { storedHeaderStart } from '../../storage/segment'
 import { argument } from './arguments'
 import type { Arguments, Ticket } from './core-api'
+import { isQuorum } from './queue-arguments'
 import { PROPERTIES_AT } from './routed-message'
 import { Waiting, type WaitingMessages } from './waiting'
 
@@ -19,7 +20,7 @@ export function waitingOf(args: Arguments, store: MessageStore): WaitingMessages
   const value = argument(args, 'x-max-priority')
   const highest = value === undefined ? 0 : Number(fieldValueText(value))
   if (highest > 0) return new PriorityWaiting(store, { highest, standard: 0 })
-  return argument(args, 'x-queue-type') === 'quorum' ? new PriorityWaiting(store, QUORUM) : new Waiting()
+  return isQuorum(args) ? new PriorityWaiting(store, QUORUM) : new Waiting()
 }
 
 export interface Levels {

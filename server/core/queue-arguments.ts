@@ -1,6 +1,8 @@
 // What each argument of a queue may be, and RabbitMQ's words for what it may not. The checks hold for queues of every type, since
 // most arguments work on every type here; those of streams alone are stream-arguments.ts. Arguments that mean something only in a
 // cluster, or did in older versions, are checked as well and kept. Called by declarations.ts.
+import { ReplyCode } from '../../protocol/constants'
+import { ChannelError } from '../../protocol/errors'
 import { type FieldValue, fieldTypeName, fieldValueText } from '../../protocol/field-table'
 import { argument, checkInteger, invalid, mistyped } from './arguments'
 import type { Arguments } from './core-api'
@@ -98,6 +100,18 @@ export function checkQueueArguments(args: Arguments, subject: string): void {
     const value = argument(args, name)
     if (value !== undefined) check(name, value, subject, args)
   }
+}
+
+export function isQuorum(args: Arguments): boolean {
+  return argument(args, 'x-queue-type') === 'quorum'
+}
+
+/** Throws 406 for what contradicts a queue that is there to stay, and for all. Other than RabbitMQ's, it may be deleted with its last
+ *  consumer, and be named by the server. */
+export function checkQuorumRequest(request: { durable: boolean; exclusive: boolean }, subject: string): void {
+  const property = request.exclusive ? 'exclusive-owner' : 'non-durable'
+  if (request.durable && !request.exclusive) return
+  throw new ChannelError(ReplyCode.PRECONDITION_FAILED, `invalid property '${property}' for ${subject}`)
 }
 
 /** Throws 406 for an argument of a consumer that cannot be. */

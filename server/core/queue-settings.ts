@@ -4,6 +4,7 @@ import { fieldValueText } from '../../protocol/field-table'
 import { argument } from './arguments'
 import type { Arguments } from './core-api'
 import type { PolicyDefinition } from './policies'
+import { isQuorum } from './queue-arguments'
 import type { RetryCurve, RetryType } from './returns'
 
 export interface QueueSettings {
@@ -64,8 +65,8 @@ const QUORUM_DELIVERY_LIMIT = 20
 export function settingsOf(args: Arguments, policy: PolicyDefinition): QueueSettings {
   const number = (key: string, none: number) => lower(argument(args, `x-${key}`), policy[key], none)
   const text = (key: string) => (argument(args, `x-${key}`) ?? policy[key] ?? null) as string | null
-  const isQuorum = argument(args, 'x-queue-type') === 'quorum'
-  const deliveryLimit = deliveryLimitOf(args, policy, isQuorum)
+  const isOfQuorum = isQuorum(args)
+  const deliveryLimit = deliveryLimitOf(args, policy, isOfQuorum)
   const overflow = (text('overflow') ?? 'drop-head') as QueueSettings['overflow']
   const retryType = (text('delayed-retry-type') ?? 'disabled') as RetryType
   return {
@@ -85,14 +86,14 @@ export function settingsOf(args: Arguments, policy: PolicyDefinition): QueueSett
     retryMax: number('delayed-retry-max', Number.POSITIVE_INFINITY),
     retryCurve: (text('delayed-retry-curve') ?? 'linear') as RetryCurve,
     retryJitter: number('delayed-retry-jitter', 0),
-    countsReturns: isQuorum || deliveryLimit !== Number.POSITIVE_INFINITY || retryType !== 'disabled',
+    countsReturns: isOfQuorum || deliveryLimit !== Number.POSITIVE_INFINITY || retryType !== 'disabled',
   }
 }
 
 /** A negative one is no limit; of two numbers, one of them negative, RabbitMQ takes the other. */
-function deliveryLimitOf(args: Arguments, policy: PolicyDefinition, isQuorum: boolean): number {
+function deliveryLimitOf(args: Arguments, policy: PolicyDefinition, isOfQuorum: boolean): number {
   const values = given(argument(args, 'x-delivery-limit'), policy['delivery-limit'])
-  if (values.length === 0) return isQuorum ? QUORUM_DELIVERY_LIMIT : Number.POSITIVE_INFINITY
+  if (values.length === 0) return isOfQuorum ? QUORUM_DELIVERY_LIMIT : Number.POSITIVE_INFINITY
   const limits = values.filter((value) => value >= 0)
   return Math.min(...limits, Number.POSITIVE_INFINITY)
 }

@@ -110,6 +110,23 @@ describe('a queue is refused with', () => {
   )
 })
 
+describe('a quorum queue is refused', () => {
+  const flags: [string, { durable?: boolean; exclusive?: boolean }, string][] = [
+    ['exclusive', { durable: true, exclusive: true }, 'exclusive-owner'],
+    ['not durable', { durable: false }, 'non-durable'],
+  ]
+  itRefuses(
+    withBroker(),
+    flags.map(([when, properties, property]) => ({
+      when,
+      does: ['queue.declare', { queue: '$q', ...properties, arguments: { 'x-queue-type': 'quorum' } }],
+      scope: 'channel',
+      code: 406,
+      text: `PRECONDITION_FAILED - invalid property '${property}' for ${subject}`,
+    })),
+  )
+})
+
 describe('a queue is declared, and declared again, with', () => {
   const broker = withBroker()
 
