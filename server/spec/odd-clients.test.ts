@@ -59,6 +59,23 @@ describe('an odd client', () => {
     expect(await other.empty(queue)).toEqual(['after'])
   })
 
+  it('that never reads is given so much and no more, and others go on', async () => {
+    const other = await broker.channel()
+    const queue = await broker.queue(other, { exclusive: false, autoDelete: false })
+    const mute = await broker.channel()
+    await mute.call('basic.consume', { queue, noAck: true })
+    mute.connection.pause()
+    const body = Buffer.alloc(1_000_000)
+    const count = 60
+    for (let i = 0; i < count; i++) other.publishTo(queue, body)
+    await other.sync(queue)
+    const { messageCount } = await other.call('queue.declare', { queue, passive: true })
+    expect(messageCount).toBeGreaterThan(count / 2) // what its socket and our buffer for it hold is few megabytes
+    expect((await other.get(queue, { noAck: true }))?.body).toHaveLength(body.length)
+    await mute.connection.close()
+    await other.call('queue.delete', { queue })
+  })
+
   it('with frames of 4096 bytes gets a large body in as many as it takes', async () => {
     if (broker.kind === 'rabbitmq4') return // refuses less than 8192
     const channel = await broker.channel({ tune: { frameMax: 4096 } })
