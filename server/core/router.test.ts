@@ -5,6 +5,7 @@ import { ManualClock } from './clock'
 import { Core } from './core'
 import type { Arguments } from './core-api'
 import { Declarations } from './declarations'
+import type { Exchange } from './exchange'
 import { Session } from './session'
 import type { User } from './users'
 import type { Vhost } from './vhost'
@@ -121,6 +122,29 @@ describe('a route', () => {
       expect(vhost.router.route(message).queues).toHaveLength(2000)
     }
     expect(vhost.router.rememberedQueues).toBeLessThanOrEqual(500_000)
+  })
+
+  it.each([
+    ['of thousands of keys that come again and again are remembered', 8000, 20, 0.15],
+    ['of keys that come once take no more room', 72_000, 1, 1.2],
+  ])('%s', async (_title, keys, rounds, findsPerKey) => {
+    const { vhost, declare } = await start()
+    declare.declareQueue('a', queue)
+    declare.bindQueue('a', 'amq.topic', '#', {})
+    const topic = vhost.exchanges.get('amq.topic') as Exchange
+    let finds = 0
+    const match = topic.match.bind(topic)
+    topic.match = (...args) => {
+      finds++
+      match(...args)
+    }
+    const slots = () => (vhost.router as unknown as { cache: unknown[] }).cache.length
+    const all = Array.from({ length: keys }, (_, i) => sampleMessage({ exchange: 'amq.topic', routingKey: `key.${i}` }))
+    for (let round = 0; round < rounds; round++) for (const message of all) vhost.router.route(message)
+    expect(slots()).toBe(rounds > 1 ? 65_536 : 4096)
+    finds = 0
+    for (const message of all) vhost.router.route(message)
+    expect(finds / keys).toBeLessThan(findsPerKey)
   })
 
   it('of a queue with few bindings is forgotten by its deletion in time for those few', async () => {

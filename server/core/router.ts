@@ -6,6 +6,7 @@ import { ChannelError } from '../../protocol/errors'
 import type { IncomingMessage } from '../../storage/message-store'
 import type { AnyQueue } from './any-queue'
 import type { Binding } from './binding'
+import { CameBack } from './came-back'
 import { Copies } from './copies'
 import type { Requester, Requesters } from './direct-reply'
 import type { Exchange } from './exchange'
@@ -14,7 +15,9 @@ import type { Queue } from './queue'
 import { RoutedMessage } from './routed-message'
 import { Stream } from './stream'
 
+/** Of remembered routes: so many slots at first, and so many when keys that come again push each other out. */
 const CACHE_SLOTS = 4096
+const CACHE_SLOTS_MAX = 65_536
 /** All remembered routes together: a fanout to many thousands of queues must not be kept once for each routing key. */
 const REMEMBERED_QUEUES_MAX = 500_000
 
@@ -59,7 +62,8 @@ interface CachedRoute extends Route {
 
 export class Router {
   private epoch = 0
-  private readonly cache: (CachedRoute | null)[] = new Array(CACHE_SLOTS).fill(null)
+  private cache: (CachedRoute | null)[] = new Array(CACHE_SLOTS).fill(null)
+  private cameBack: CameBack | null = null
   /** In all remembered routes, each counted as often as it is there. */
   rememberedQueues = 0
   private readonly copies = new Copies()
@@ -85,11 +89,14 @@ export class Router {
     const { namesBuf: buf, namesStart: start, namesEnd: end } = m
     let hash = 0x811c9dc5
     for (let i = start; i < end; i++) hash = Math.imul(hash ^ buf[i], 0x01000193)
-    const slot = (hash ^ (hash >>> 15)) & (CACHE_SLOTS - 1)
-    const cached = this.cache[slot]
+    hash ^= hash >>> 15
+    const cached = this.cache[hash & (this.cache.length - 1)]
     if (cached !== null && cached.epoch === this.epoch && isSame(cached.names, buf, start, end)) return cached
     const { route, isRepeatable } = this.find(this.exchangeOf(m), m, [routingKeyOf(m)])
-    if (isRepeatable) this.remember(slot, { ...route, names: Buffer.from(buf.subarray(start, end)), epoch: this.epoch })
+    if (isRepeatable) {
+      const names = Buffer.from(buf.subarray(start, end))
+      this.remember(hash, { ...route, names, epoch: this.epoch })
+    }
     return route
   }
 
@@ -156,11 +163,24 @@ export class Router {
     return this.find(from, m, [routingKeyOf(m), ...furtherKeys], from).route
   }
 
-  private remember(slot: number, route: CachedRoute): void {
+  private remember(hash: number, route: CachedRoute): void {
+    const before = this.cache[hash & (this.cache.length - 1)]
+    if (before?.epoch === this.epoch && this.cache.length < CACHE_SLOTS_MAX) this.onPushedOut(hash)
+    const slot = hash & (this.cache.length - 1)
     this.rememberedQueues += sizeOf(route) - sizeOf(this.cache[slot])
     this.cache[slot] = route
-    if (this.rememberedQueues <= REMEMBERED_QUEUES_MAX) return
-    this.cache.fill(null)
+    if (this.rememberedQueues > REMEMBERED_QUEUES_MAX) this.empty(this.cache.length)
+  }
+
+  private onPushedOut(hash: number): void {
+    this.cameBack ??= new CameBack()
+    if (!this.cameBack.onPushedOut(hash)) return
+    this.cameBack = null
+    this.empty(CACHE_SLOTS_MAX)
+  }
+
+  private empty(slots: number): void {
+    this.cache = new Array(slots).fill(null)
     this.rememberedQueues = 0
   }
 }
