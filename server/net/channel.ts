@@ -14,7 +14,7 @@ import { refuseTagReuse } from '../core/declarations'
 import { asksForReplies, REPLY_TO, setReplyTo } from '../core/direct-reply'
 import { checkClaims } from '../core/publish-claims'
 import { LOGGED, REFUSED, UNROUTABLE, UNROUTABLE_LOGGED } from '../core/publishing'
-import { AckDeadlines } from './ack-deadlines'
+import { AckDeadlines, shortestTimeout, timeoutText } from './ack-deadlines'
 import { Confirms } from './confirms'
 import type { Connection } from './connection'
 import { BEAT_MS } from './hub'
@@ -42,8 +42,8 @@ export class Channel implements ChannelView, ConsumerSink {
   private tx: Transaction | null = null
   /** null: no consumer here has to be done in time. */
   private deadlines: AckDeadlines | null = null
-  /** Taken away from their consumer, who does not know it yet. */
-  private readonly timedOut = new Set<number>()
+  /** While this channel deletes a queue: that its own consumers are gone is told behind the reply, as RabbitMQ does. */
+  private cancels: Buffer[] | null = null
   /** Of amq.rabbitmq.reply-to. */
   private replies: ReplyConsumer | null = null
   private deliveryTag = 0
@@ -144,16 +144,8 @@ export class Channel implements ChannelView, ConsumerSink {
         const messageCount = this.declarations.purgeQueue(this.queueName(method.args.queue))
         return this.replyDurable(method.args.noWait, 'queue.purge-ok', { messageCount })
       }
-      case 'queue.delete': {
-        const { queue, ifUnused, ifEmpty, noWait } = method.args
-        this.cancels = []
-        try {
-          const messageCount = this.declarations.deleteQueue(this.queueName(queue), ifUnused, ifEmpty)
-          return this.replyDurable(noWait, 'queue.delete-ok', { messageCount })
-        } finally {
-          this.cancels = null
-        }
-      }
+      case 'queue.delete':
+        return this.onQueueDelete(method.args)
       case 'basic.qos':
         return this.onQos(method.args)
       case 'basic.consume':
@@ -322,13 +314,10 @@ export class Channel implements ChannelView, ConsumerSink {
     return this.settleArgs.requeue ? asReturn : 'reject'
   }
 
-  /** While this channel deletes a queue: that its own consumers are gone is told behind the reply, as RabbitMQ does. */
-  private cancels: Buffer[] | null = null
-
   private onSettle(tag: number, multiple: boolean, how: Settlement): void {
-    const wasTimedOut = this.timedOut.delete(tag)
-    if (wasTimedOut && !multiple) return // too late, and it could not know
-    if (!wasTimedOut) this.checkTag(tag, multiple)
+    const isForgiven = this.deadlines?.forgives(tag) === true
+    if (isForgiven && !multiple) return
+    if (!isForgiven) this.checkTag(tag, multiple)
     if (this.tx !== null) this.tx.addSettle(tag, multiple, how, this.unacked)
     else this.settle(tag, multiple, how)
   }
@@ -338,7 +327,7 @@ export class Channel implements ChannelView, ConsumerSink {
     const upTo = tag === 0 ? this.unacked.newestTag : tag
     let count = 1
     if (multiple) count = this.unacked.settleUpTo(upTo, how)
-    else this.unacked.settle(tag, how)
+    else if (!this.unacked.settle(tag, how)) count = 0 // a transaction's, and taken away meanwhile
     if (how === 'ack') {
       const { hub, vhost } = this.connection
       this.counters.ack += count
@@ -363,13 +352,10 @@ export class Channel implements ChannelView, ConsumerSink {
   /** Throws 406 for a client that cannot be told in another way that it took too long. */
   onBeat(now: number): void {
     if (this.isClosing) return
-    let shortest = Number.POSITIVE_INFINITY
-    for (const { timeoutMs } of this.consumers.values()) if (timeoutMs > 0) shortest = Math.min(shortest, timeoutMs)
-    if (shortest !== Number.POSITIVE_INFINITY) {
-      this.deadlines ??= new AckDeadlines(now)
-      this.deadlines.shortest = shortest
-    } else if (this.unacked.count === 0) this.deadlines = null
-    for (const { tag, consumer } of this.deadlines?.overdue(this.unacked, now) ?? []) this.timeOut(tag, consumer)
+    const shortest = shortestTimeout(this.consumers.values())
+    if (shortest !== Number.POSITIVE_INFINITY) this.deadlines ??= new AckDeadlines(this.unacked, now)
+    else if (this.deadlines?.isIdle) this.deadlines = null
+    for (const { tag, consumer } of this.deadlines?.takeOverdue(now, shortest) ?? []) this.timeOut(tag, consumer)
   }
 
   /** The message goes to somebody else, and the consumer gets no more. Late is not lost: the others it holds can still be settled. */
@@ -383,7 +369,6 @@ export class Channel implements ChannelView, ConsumerSink {
       this.dropConsumer(consumer)
       this.reply('basic.cancel', { consumerTag: consumer.tag, noWait: true })
     }
-    this.timedOut.add(tag)
     this.settle(tag, false, 'returned')
   }
 
@@ -530,6 +515,17 @@ export class Channel implements ChannelView, ConsumerSink {
     else this.reply('queue.declare-ok', found)
   }
 
+  private onQueueDelete({ queue, ifUnused, ifEmpty, noWait }: MethodArgs<'queue.delete'>): void {
+    const cancels: Buffer[] = []
+    this.cancels = cancels
+    try {
+      const messageCount = this.declarations.deleteQueue(this.queueName(queue), ifUnused, ifEmpty)
+      this.replyDurable(noWait, 'queue.delete-ok', { messageCount }, cancels)
+    } finally {
+      this.cancels = null
+    }
+  }
+
   private onQueueBind(args: MethodArgs<'queue.bind'>): void {
     const queue = this.queueName(args.queue)
     // 0-9-1 queue.bind: with neither name, the last declared queue is bound by its own name.
@@ -591,10 +587,15 @@ export class Channel implements ChannelView, ConsumerSink {
     this.connection.write(encodeMethod(name, this.number, args))
   }
 
-  /** A reply that must not say more than the disk knows. */
-  private replyDurable<N extends MethodName>(noWait: boolean, name: N, args: Partial<MethodArgs<N>>): void {
-    const frame = Buffer.concat([...(noWait ? [] : [encodeMethod(name, this.number, args)]), ...(this.cancels ?? [])])
-    if (frame.length === 0) return
+  /** A reply that must not say more than the disk knows, and what comes behind it. */
+  private replyDurable<N extends MethodName>(
+    noWait: boolean,
+    name: N,
+    args: Partial<MethodArgs<N>>,
+    behind: readonly Buffer[] = [],
+  ): void {
+    if (noWait && behind.length === 0) return
+    const frame = Buffer.concat(noWait ? behind : [encodeMethod(name, this.number, args), ...behind])
     if (this.connection.hub.core.journal.hasUnsavedDefinitions) this.connection.replyWhenDurable(frame)
     else this.connection.write(frame)
   }
@@ -633,10 +634,4 @@ export class Channel implements ChannelView, ConsumerSink {
   get uncommittedAcks(): number {
     return this.tx?.settles.length ?? 0
   }
-}
-
-/** RabbitMQ's words. */
-function timeoutText(channel: number, ms: number): string {
-  const what = `delivery acknowledgement on channel ${channel} timed out. Timeout value used: ${ms} ms. `
-  return `${what}This timeout value can be configured, see consumers doc guide to learn more`
 }

@@ -125,6 +125,49 @@ if (process.env.AMQP_SPEC_URL === undefined) {
         expect(await ready(other)).toBe(0)
       }))
 
+    it('that a transaction holds gives its place back once', () =>
+      using(async (rig) => {
+        const [taker, other] = [await rig.channel(), await rig.channel()]
+        await declare(other, timeout(5000))
+        await taker.call('tx.select')
+        await taker.call('basic.qos', { prefetchCount: 1, global: true })
+        await consume(taker)
+        await rig.advance(BEATS_MS, taker)
+        other.publishTo('q', 'a')
+        const { args } = await taker.message()
+        taker.send('basic.ack', { deliveryTag: args.deliveryTag })
+        await taker.sync()
+        await rig.advance(6000)
+        await taker.expect('basic.cancel')
+        await taker.call('tx.commit')
+        other.publishTo('q', 'b')
+        await other.sync('q')
+        await consume(taker)
+        await taker.message()
+        await taker.sync() // and no second one
+        expect(await ready(other)).toBe(1)
+      }))
+
+    it('is not given longer by others on the channel who may take longer', () =>
+      using(async (rig) => {
+        const [taker, other] = [await rig.channel(), await rig.channel()]
+        await declare(other)
+        await consume(taker, timeout(5000), 'short')
+        await rig.advance(BEATS_MS, taker)
+        other.publishTo('q', 'early')
+        await taker.message()
+        await rig.advance(3000, taker)
+        other.publishTo('q', 'late')
+        await taker.message()
+        await consume(taker, timeout(500_000), 'long')
+        await taker.call('basic.qos', { prefetchCount: 0 })
+        await rig.advance(3000)
+        expect((await taker.expect('basic.cancel')).consumerTag).toBe('short')
+        expect((await taker.message()).args).toMatchObject({ consumerTag: 'long', redelivered: true })
+        await rig.advance(3000)
+        expect((await taker.message()).body.toString()).toBe('late')
+      }))
+
     it('closes the channel of a client that cannot be told otherwise', () =>
       using(async (rig) => {
         const [taker, other] = [await rig.channel({}), await rig.channel()]
