@@ -147,11 +147,8 @@ export class MessageStore {
     return this.segmentOf(ticket)?.priorityAt(ticket % SEGMENT_TICKETS) ?? -1
   }
 
-  /** As priorities, these stand beside the message as long as it lives. */
-  setReturns(queueId: number, ticket: Ticket, counts: ReturnCounts): void {
-    this.segmentOf(ticket)?.setReturns(queueId, ticket % SEGMENT_TICKETS, counts)
-  }
-
+  /** How often the message came back to the queue; undefined: never, or nobody counts. As priorities, this stands beside the message as
+   *  long as it lives. */
   returnsOf(queueId: number, ticket: Ticket): ReturnCounts | undefined {
     return this.segmentOf(ticket)?.returnsOf(queueId, ticket % SEGMENT_TICKETS)
   }

@@ -194,10 +194,8 @@ export class Publishing {
     })
     const route = this.vhost.router.routeFrom(exchange, message)
     const queues = route.queues.filter((queue) => !isCycle(queue.name, deaths))
-    const isDropped = queues.length < route.queues.length && queues.length === 0
-    const bodyBytes = m.bodyEnd - m.bodyStart
-    const isTaken = route.gated?.isTaken === true || queues.some((queue) => !queue.discards.refuses(bodyBytes))
-    if (keepsDeadLetters && !isTaken && !isDropped) return false
+    const isCycleOnly = queues.length === 0 && route.queues.length > 0
+    if (keepsDeadLetters && !isCycleOnly && !canBeTaken(message, queues, route.gated)) return false
     exchange.publishIn++
     exchange.publishOut += queues.length
     this.storeRouted({ ...route, queues, logIds: logIdsOf(queues) }, message)
@@ -225,4 +223,9 @@ export class Publishing {
     for (const stream of gated?.streams ?? []) stream.onPublish(m)
     if (queues.length > 0) this.store(m, queues, logIds)
   }
+}
+
+function canBeTaken(m: IncomingMessage, queues: readonly Queue[], gated: Gated | null): boolean {
+  const bodyBytes = m.bodyEnd - m.bodyStart
+  return gated?.isTaken === true || queues.some((queue) => !queue.discards.refuses(bodyBytes))
 }

@@ -211,4 +211,4 @@ if (process.env.AMQP_SPEC_URL === undefined) {
       expect(shown).toMatchObject({ messages: 1, messages_ready: 0, messages_unacknowledged: 0, messages_delayed: 1 })
     })
   })
-}
+} else describe.skip('on another broker', () => it('', () => {}))
