@@ -246,9 +246,9 @@ export class Channel implements ChannelView, ConsumerSink {
   private readonly writeConfirm = (tag: number, multiple: boolean, isAck: boolean): void => {
     const { out } = this.connection
     out.reserve(32)
-    out.length = isAck
-      ? writeAck(out.buf, out.length, this.number, tag, multiple)
-      : writeNack(out.buf, out.length, this.number, tag, multiple)
+    out.at = isAck
+      ? writeAck(out.buf, out.at, this.number, tag, multiple)
+      : writeNack(out.buf, out.at, this.number, tag, multiple)
   }
 
   private onConfirmSelect(): void {

@@ -185,6 +185,14 @@ describe('a stored message', () => {
     store.locate(store.append(m, 1, 0), range)
   }
   const names = { exchange: 'amq.topic', routingKey: 'k'.repeat(255) }
+  const written = (out: OutBuffer): Buffer => {
+    const blocks: Buffer[] = []
+    out.takeAll((block, bytes) => {
+      blocks.push(Buffer.from(block.subarray(0, bytes)))
+      pool.give(block)
+    })
+    return Buffer.concat(blocks)
+  }
 
   it.each(sizes.flatMap((size) => [4096, 131072].map((frameMax): [number, number] => [size, frameMax])))(
     'with a body of %i bytes goes out in frames of at most %i',
@@ -195,36 +203,73 @@ describe('a stored message', () => {
       stored(m)
       const out = new OutBuffer(pool)
       expect(writeDelivery(out, 0x1234, frameMax, Buffer.from('ctag'), 2 ** 33, true, range)).toBe(size)
-      expect(readBack(out.buf.subarray(0, out.length), frameMax)).toMatchObject({
+      expect(readBack(written(out), frameMax)).toMatchObject({
         ...sent,
         method: { args: { ...names, consumerTag: 'ctag', deliveryTag: expect.anything(), redelivered: true } },
       })
-      pool.give(out.take())
       expect(writeGetOk(out, 0x1234, frameMax, 7, false, 99, range)).toBe(size)
-      expect(readBack(out.buf.subarray(0, out.length), frameMax)).toMatchObject({
+      expect(readBack(written(out), frameMax)).toMatchObject({
         ...sent,
         method: { args: { ...names, messageCount: 99, redelivered: false } },
       })
-      pool.give(out.take())
       writeReturn(out, 0x1234, frameMax, m)
-      expect(readBack(out.buf.subarray(0, out.length), frameMax)).toMatchObject({
+      expect(readBack(written(out), frameMax)).toMatchObject({
         ...sent,
         method: { args: { ...names, replyCode: 312, replyText: 'NO_ROUTE' } },
       })
     },
   )
 
-  it('comes behind what the buffer holds already, however often that grows', () => {
+  it('comes behind what the buffer holds already, however many blocks that fills', () => {
     const out = new OutBuffer(pool)
     stored(sampleMessage({ ...names, body: Buffer.alloc(3000) }))
     const ends: number[] = []
     for (let i = 0; i < 100; i++) {
       writeDelivery(out, 1, 4096, Buffer.from('c'), i, false, range)
-      ends.push(out.length)
+      ends.push(out.bytes)
     }
-    const [first, ...others] = ends.map((end, i) => out.buf.subarray(ends[i - 1] ?? 0, end))
+    const bytes = written(out)
+    expect(bytes).toHaveLength(ends[99])
+    const [first, ...others] = ends.map((end, i) => bytes.subarray(ends[i - 1] ?? 0, end))
     for (const other of others) expect(other.length).toBe(first.length)
     expect(readBack(others[98], 4096).body).toHaveLength(3000)
+  })
+})
+
+describe('what a turn says', () => {
+  /** The sizes of the blocks that hold it. */
+  const blocksOf = (pieces: number[]): number[] => {
+    const out = new OutBuffer(new BlockPool())
+    for (const bytes of pieces) out.append(new Uint8Array(bytes))
+    const sizes: number[] = []
+    out.takeAll((block) => sizes.push(block.length))
+    return sizes
+  }
+
+  it.each<[string, number[], number[]]>([
+    ['nothing', [], []],
+    ['little', [10, 4000], [4096]],
+    ['more', [4000, 100, 60_000], [4096, 65536]],
+    ['one piece that fits no first block', [5000], [65536]],
+    ['much', [1000, ...Array(200).fill(1000)], [4096, 65536, 65536, 65536, 65536]],
+    ['a large piece between small ones', [10, 100_000, 10], [4096, 100_000, 65536]],
+  ])('%s: takes few blocks', (_, pieces, blocks) => expect(blocksOf(pieces)).toEqual(blocks))
+
+  it('uses blocks again', () => {
+    const pool = new BlockPool()
+    const out = new OutBuffer(pool)
+    const turn = (): Set<Buffer> => {
+      const seen = new Set<Buffer>()
+      for (let i = 0; i < 100; i++) out.append(new Uint8Array(1000))
+      out.takeAll((block) => {
+        seen.add(block)
+        pool.give(block)
+      })
+      return seen
+    }
+    const first = turn()
+    expect(first.size).toBe(3)
+    for (const block of turn()) expect(first.has(block)).toBe(true)
   })
 })
 

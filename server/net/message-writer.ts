@@ -26,10 +26,10 @@ export function writeDelivery(
   const { buf, start, end } = stored
   const headerAt = storedHeaderStart(buf, start)
   out.reserve(METHOD_ROOM + consumerTag.length + (end - start))
-  let at = writeDeliverPrefix(out.buf, out.length, channel, consumerTag, deliveryTag, redelivered, headerAt - start)
+  let at = writeDeliverPrefix(out.buf, out.at, channel, consumerTag, deliveryTag, redelivered, headerAt - start)
   at = copyBytes(buf, start, headerAt, out.buf, at)
   out.buf[at] = FRAME_END
-  out.length = at + 1
+  out.at = at + 1
   return writeContent(out, channel, frameMax, buf, headerAt, end)
 }
 
@@ -46,11 +46,11 @@ export function writeGetOk(
   const { buf, start, end } = stored
   const headerAt = storedHeaderStart(buf, start)
   out.reserve(METHOD_ROOM + (end - start))
-  let at = writeGetOkPrefix(out.buf, out.length, channel, deliveryTag, redelivered, headerAt - start + 4)
+  let at = writeGetOkPrefix(out.buf, out.at, channel, deliveryTag, redelivered, headerAt - start + 4)
   at = copyBytes(buf, start, headerAt, out.buf, at)
   at = out.buf.writeUInt32BE(remaining, at)
   out.buf[at] = FRAME_END
-  out.length = at + 1
+  out.at = at + 1
   return writeContent(out, channel, frameMax, buf, headerAt, end)
 }
 
@@ -58,7 +58,7 @@ export function writeGetOk(
 export function writeReturn(out: OutBuffer, channel: number, frameMax: number, m: IncomingMessage): void {
   const names = m.namesEnd - m.namesStart
   out.reserve(METHOD_ROOM + names)
-  out.length = writeReturnPrefix(out.buf, out.length, channel, NO_ROUTE, NO_ROUTE_TEXT, names)
+  out.at = writeReturnPrefix(out.buf, out.at, channel, NO_ROUTE, NO_ROUTE_TEXT, names)
   writeIncoming(out, channel, frameMax, m)
 }
 
@@ -73,7 +73,7 @@ export function writeUnstored(
 ): void {
   const names = m.namesEnd - m.namesStart
   out.reserve(METHOD_ROOM + consumerTag.length + names)
-  out.length = writeDeliverPrefix(out.buf, out.length, channel, consumerTag, deliveryTag, false, names)
+  out.at = writeDeliverPrefix(out.buf, out.at, channel, consumerTag, deliveryTag, false, names)
   writeIncoming(out, channel, frameMax, m)
 }
 
@@ -81,9 +81,9 @@ export function writeUnstored(
 function writeIncoming(out: OutBuffer, channel: number, frameMax: number, m: IncomingMessage): void {
   const bodyLength = m.bodyEnd - m.bodyStart
   out.reserve(m.namesEnd - m.namesStart + 1 + m.headerEnd - m.headerStart + bodyLength + 2 * FRAME_OVERHEAD)
-  const at = copyBytes(m.namesBuf, m.namesStart, m.namesEnd, out.buf, out.length)
+  const at = copyBytes(m.namesBuf, m.namesStart, m.namesEnd, out.buf, out.at)
   out.buf[at] = FRAME_END
-  out.length = writeFrame(out.buf, at + 1, 2, channel, m.headerBuf, m.headerStart, m.headerEnd)
+  out.at = writeFrame(out.buf, at + 1, 2, channel, m.headerBuf, m.headerStart, m.headerEnd)
   if (bodyLength > 0) writeBody(out, channel, frameMax, m.bodyBuf, m.bodyStart, m.bodyEnd)
 }
 
@@ -98,14 +98,14 @@ function writeContent(
 ): number {
   const headerEnd = headerAt + FRAME_OVERHEAD + buf.readUInt32BE(headerAt + 3)
   const bodyLength = headerEnd === end ? 0 : end - headerEnd - FRAME_OVERHEAD
-  const at = out.length
+  const at = out.at
   if (bodyLength + FRAME_OVERHEAD > frameMax) {
-    out.length = copyBytes(buf, headerAt, headerEnd, out.buf, at)
+    out.at = copyBytes(buf, headerAt, headerEnd, out.buf, at)
     patchChannel(out.buf, at, channel)
     writeBody(out, channel, frameMax, buf, headerEnd + 7, end - 1)
     return bodyLength
   }
-  out.length = copyBytes(buf, headerAt, end, out.buf, at)
+  out.at = copyBytes(buf, headerAt, end, out.buf, at)
   patchChannel(out.buf, at, channel)
   if (bodyLength !== 0) patchChannel(out.buf, at + headerEnd - headerAt, channel)
   return bodyLength
@@ -114,11 +114,11 @@ function writeContent(
 function writeBody(out: OutBuffer, channel: number, frameMax: number, buf: Buffer, start: number, end: number): void {
   const payloadMax = frameMax - FRAME_OVERHEAD
   out.reserve(end - start + FRAME_OVERHEAD * Math.ceil((end - start) / payloadMax))
-  let at = out.length
+  let at = out.at
   for (let from = start; from < end; from += payloadMax) {
     at = writeFrame(out.buf, at, 3, channel, buf, from, Math.min(end, from + payloadMax))
   }
-  out.length = at
+  out.at = at
 }
 
 function writeFrame(

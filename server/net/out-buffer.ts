@@ -1,59 +1,88 @@
-// What a connection has to say this turn, in one buffer: written by server/net through the protocol writers, handed to the
-// socket once per turn. Idle connections hold no buffer.
+// What a connection has to say this turn, in a few blocks: written by server/net through the protocol writers, handed to the
+// socket once per turn. Idle connections hold no block.
 
+/** Of the first block of a turn: mostly it is all, and many connections that each say little must not each use up much memory. */
+const FIRST_BYTES = 4 * 1024
+/** Of the others. A processor's nearer caches hold a few. */
 const BLOCK_BYTES = 64 * 1024
-const POOL_BLOCKS_MAX = 64
+/** Unused blocks of either size that are kept. */
+const POOL_BYTES_MAX = 4 * 1024 * 1024
 
-/** Blocks for reuse, shared by the connections of one broker. */
+/** Blocks for reuse, shared by the connections of one broker: fresh ones cost a page fault for each 4 KiB, and garbage collections. */
 export class BlockPool {
-  private readonly blocks: Buffer[] = []
+  private readonly first: Buffer[] = []
+  private readonly others: Buffer[] = []
 
-  take(): Buffer {
-    return this.blocks.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES)
+  takeFirst(bytes: number): Buffer {
+    return bytes > FIRST_BYTES ? this.take(bytes) : (this.first.pop() ?? Buffer.allocUnsafeSlow(FIRST_BYTES))
+  }
+
+  /** With room for so many bytes; where that is more than the usual size, it is not pooled. */
+  take(bytes: number): Buffer {
+    if (bytes > BLOCK_BYTES) return Buffer.allocUnsafeSlow(bytes)
+    return this.others.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES)
   }
 
   give(block: Buffer): void {
-    if (block.length === BLOCK_BYTES && this.blocks.length < POOL_BLOCKS_MAX) this.blocks.push(block)
+    const { length } = block
+    if (length === BLOCK_BYTES) keep(this.others, block)
+    else if (length === FIRST_BYTES) keep(this.first, block)
   }
+}
+
+function keep(blocks: Buffer[], block: Buffer): void {
+  if (blocks.length * block.length < POOL_BYTES_MAX) blocks.push(block)
 }
 
 const EMPTY = Buffer.alloc(0)
 
 export class OutBuffer {
+  /** The block that is written to; `reserve` changes it. */
   buf: Buffer = EMPTY
-  /** Bytes written; writers set it to what they return. */
-  length = 0
+  /** Bytes written to `buf`; writers set it to what they return. */
+  at = 0
+  private readonly full: Buffer[] = []
+  private readonly sizes: number[] = []
+  private fullBytes = 0
 
   constructor(private readonly pool: BlockPool) {}
 
-  /** Room for `bytes` more, at buf[length]. */
+  /** All that was written. */
+  get bytes(): number {
+    return this.fullBytes + this.at
+  }
+
+  /** Contiguous room for `bytes` more, at buf[at]. */
   reserve(bytes: number): void {
-    if (this.length + bytes > this.buf.length) this.grow(bytes)
+    if (this.at + bytes > this.buf.length) this.next(bytes)
   }
 
   append(bytes: Uint8Array): void {
     this.reserve(bytes.length)
-    this.buf.set(bytes, this.length)
-    this.length += bytes.length
+    this.buf.set(bytes, this.at)
+    this.at += bytes.length
   }
 
-  /** The block with what was written; the caller gives it back to the pool. */
-  take(): Buffer {
-    const block = this.buf
+  /** Hands over every block and how much of it was written, in order. Whoever takes one gives it back to the pool. */
+  takeAll(onBlock: (block: Buffer, bytes: number) => void): void {
+    const { full, sizes } = this
+    for (let i = 0; i < full.length; i++) onBlock(full[i], sizes[i])
+    full.length = 0
+    sizes.length = 0
+    if (this.at > 0) onBlock(this.buf, this.at)
     this.buf = EMPTY
-    this.length = 0
-    return block
+    this.at = 0
+    this.fullBytes = 0
   }
 
-  private grow(bytes: number): void {
-    const needed = this.length + bytes
-    if (this.buf.length === 0 && needed <= BLOCK_BYTES) {
-      this.buf = this.pool.take()
-      return
+  private next(bytes: number): void {
+    if (this.at === 0) this.pool.give(this.buf)
+    else {
+      this.full.push(this.buf)
+      this.sizes.push(this.at)
+      this.fullBytes += this.at
     }
-    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.buf.length * 2, BLOCK_BYTES))
-    this.buf.copy(larger, 0, 0, this.length)
-    this.pool.give(this.buf)
-    this.buf = larger
+    this.buf = this.fullBytes === 0 ? this.pool.takeFirst(bytes) : this.pool.take(bytes)
+    this.at = 0
   }
 }

@@ -44,7 +44,7 @@ export class Outlet {
   /** false: events.onRoom will follow. */
   get isWritable(): boolean {
     const hasRoom = this.pendingBytes < PENDING_BYTES_MAX && !this.isEnded
-    if (hasRoom && this.out.length < TURN_BYTES_MAX) return true
+    if (hasRoom && this.out.bytes < TURN_BYTES_MAX) return true
     if (hasRoom) this.events.onTurnFull()
     this.isAwaited = true
     return false
@@ -52,12 +52,12 @@ export class Outlet {
 
   /** While not writable: there will be room as soon as this turn's bytes are flushed. */
   get isTurnOver(): boolean {
-    return this.out.length >= TURN_BYTES_MAX && this.pendingBytes < PENDING_BYTES_MAX && !this.isEnded
+    return this.out.bytes >= TURN_BYTES_MAX && this.pendingBytes < PENDING_BYTES_MAX && !this.isEnded
   }
 
   /** true: the peer asks for more than it takes; events.onRoom will follow. */
   get isOverfull(): boolean {
-    if (this.out.length + this.pendingBytes < HOLD_BYTES) return false
+    if (this.out.bytes + this.pendingBytes < HOLD_BYTES) return false
     this.isAwaited = true
     return true
   }
@@ -78,20 +78,25 @@ export class Outlet {
   /** One socket write for everything this turn produced. */
   flush(): void {
     this.isDirty = false
-    const { length } = this.out
-    if (length === 0) return
-    const block = this.out.take()
-    if (this.isEnded) {
-      this.pool.give(block)
-      return
-    }
-    this.sentBytes += length
-    this.pendingBytes += length
-    this.blocks.push(block)
-    this.sizes.push(length)
-    this.socket.write(block.subarray(0, length), this.onWritten)
+    const { out, socket } = this
+    const { bytes } = out
+    if (bytes === 0) return
+    if (this.isEnded) return out.takeAll(this.giveBack)
+    this.sentBytes += bytes
+    this.pendingBytes += bytes
+    socket.cork()
+    out.takeAll(this.writeBlock)
+    socket.uncork()
     this.tellRoom()
   }
+
+  private readonly writeBlock = (block: Buffer, bytes: number): void => {
+    this.blocks.push(block)
+    this.sizes.push(bytes)
+    this.socket.write(block.subarray(0, bytes), this.onWritten)
+  }
+
+  private readonly giveBack = (block: Buffer): void => this.pool.give(block)
 
   private readonly onWritten = (): void => {
     const block = this.blocks.shift()

@@ -25,7 +25,7 @@ export class ReplyConsumer implements Requester {
   }
 
   get isReachable(): boolean {
-    return this.connection.out.length + this.connection.pendingBytes < PENDING_BYTES_MAX
+    return this.connection.out.bytes + this.connection.pendingBytes < PENDING_BYTES_MAX
   }
 
   onPublish(m: IncomingMessage): boolean {
