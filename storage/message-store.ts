@@ -42,6 +42,8 @@ const BODY_FRAME = 3
 const POOL_SLABS_MAX = 32
 const NO_OFFSETS = new Uint32Array(0)
 const PAGE_OUT_STEP_SLABS = 4
+/** Slabs are looked through again when there is so much more of them. */
+const LOOK_AGAIN = 9 / 8
 
 export class MessageStore {
   readonly segments = new Map<number, Segment>()
@@ -225,6 +227,22 @@ export class MessageStore {
   get isSpilling(): boolean {
     return this.spillingBytes > 0
   }
+
+  /** Lets go of slabs whose messages are all in the log beyond `bytes` of them, the newest first. Cheap to ask every turn. */
+  keepLogged(bytes: number): void {
+    this.nextLookAt = Math.min(this.nextLookAt, Math.max(bytes, this.slabBytes) * LOOK_AGAIN)
+    if (this.slabBytes < this.nextLookAt) return
+    let kept = 0
+    for (const segment of this.resident) {
+      if (!segment.isPageable) continue
+      const slab = segment.slab as Buffer
+      if (kept + slab.length <= bytes) kept += slab.length
+      else this.pageOut(segment)
+    }
+    this.resident = this.resident.filter((segment) => segment.slab !== null)
+    this.nextLookAt = Math.max(bytes, this.slabBytes) * LOOK_AGAIN
+  }
+  private nextLookAt = 0
 
   private spillMore(): void {
     for (let i = this.resident.length - 1; i >= 0 && this.slabBytes - this.spillingBytes > this.spillTarget; i--) {

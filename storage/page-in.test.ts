@@ -72,6 +72,48 @@ describe('a segment', () => {
   })
 })
 
+describe('keeping so much of what is in the log', () => {
+  it('lets the newest go, whatever else there is', async () => {
+    const rig = await JournalRig.start(1)
+    const { store } = rig.journal
+    const body = 'x'.repeat(SLAB_BYTES / 4)
+    const logged = Array.from({ length: 60 }, () => rig.publish(body, [1]))
+    await rig.turn()
+    for (let i = 0; i < 60; i++) rig.publish(body, [], 1)
+    const inMemory = () => [...store.segments.values()].filter((s) => s.slab !== null && !store.isCurrent(s))
+    const loggedInMemory = () => inMemory().filter((s) => s.isPageable)
+    const held = inMemory().length - loggedInMemory().length
+    expect(held).toBeGreaterThan(15)
+    store.keepLogged(4 * SLAB_BYTES)
+    const [first] = store.segments.keys()
+    expect(loggedInMemory().map((s) => s.number - first)).toEqual([0, 1, 2, 3])
+    expect(inMemory()).toHaveLength(held + 4)
+    expect(await rig.body(logged[59])).toBe(body) // and comes back
+  })
+
+  it('looks again when there is an eighth more, or when there is less', async () => {
+    const rig = await JournalRig.start(1)
+    const { store } = rig.journal
+    const body = 'x'.repeat(SLAB_BYTES / 4)
+    let tickets: number[] = []
+    const grow = async (messages: number) => {
+      for (let i = 0; i < messages; i++) tickets.push(rig.publish(body, [1]))
+      await rig.turn()
+      store.keepLogged(16 * SLAB_BYTES)
+    }
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 100; i++) {
+        await grow(3)
+        expect(store.slabBytes).toBeLessThanOrEqual(20 * SLAB_BYTES)
+      }
+      for (const ticket of tickets) rig.settle(ticket, 1)
+      tickets = []
+      await rig.turn()
+      store.keepLogged(16 * SLAB_BYTES)
+    }
+  })
+})
+
 describe('loading', () => {
   it('is done once, however many ask', async () => {
     const rig = await JournalRig.start(1)

@@ -48,7 +48,10 @@ export interface CoreOptions {
   log(message: string): void
 }
 
-/** Message bytes leave memory for the log from this share of the memory limit on. */
+/** Of what is in the log, so much stays in memory. More is no faster: to read it again costs about what the kernel takes to clear fresh
+ *  memory for it, and a backlog that stays costs memory for nothing. */
+const LOGGED_BYTES_KEPT = 32 * 1024 * 1024
+/** Message bytes leave memory for the log or the spill file from this share of the memory limit on. */
 const PAGE_OUT_SHARE = 0.5
 /** From this share on, publishers wait while bytes are on their way out of memory. */
 const PRESSED_SHARE = 0.65
@@ -260,6 +263,7 @@ export class Core implements Surroundings {
     const others = this.overheadBytes + this.gathered.bytes
     const held = store.slabBytes + others
     const pageOutAt = memoryLimit * PAGE_OUT_SHARE
+    store.keepLogged(LOGGED_BYTES_KEPT)
     if (held > pageOutAt) store.pageOutTo(Math.max(SLABS_BYTES_MIN, pageOutAt - others))
     this.isPressed = store.isSpilling && held > memoryLimit * PRESSED_SHARE
     const isOver = held > memoryLimit * (this.isOverLimit ? UNBLOCK_SHARE : BLOCK_SHARE)
