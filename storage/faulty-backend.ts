@@ -68,6 +68,10 @@ export class FaultyBackend implements LogBackend {
     return this.inThisLife(this.perform('commit', () => this.commitNow(unit, fault)))
   }
 
+  room(bytes: number): Uint8Array {
+    return this.inner.room?.(bytes) ?? new Uint8Array(bytes)
+  }
+
   giveBack(entry: LogEntry): void {
     this.inner.giveBack?.(entry)
   }

@@ -413,7 +413,7 @@ export class Journal {
     }
     if (live === 0) return
     const records = new RecordWriter()
-    const payload = Buffer.allocUnsafeSlow(bytes)
+    const payload = this.backend.room?.(bytes) ?? Buffer.allocUnsafeSlow(bytes)
     let at = 0
     let time = -1
     const hasExpirations = built.expirations.size > 0

@@ -44,6 +44,9 @@ export interface LogBackend {
    *  fails in replay leaves everything as it found it. Rejects with StartupError. The first commit implies it. */
   begin(): Promise<void>
 
+  /** Memory for a payload of the next commit; one that lies in it is not copied on its way. Need not be used. */
+  room?(bytes: number): Uint8Array
+
   /** All of it durable, or none. Resolves with the position of the first entry (the others follow on consecutively), or
    *  with the last position when there is none. At most one commit in flight: gather the next unit meanwhile.
    *  Array buffers that an array covers whole are transferred, hence detached by the call; others are copied. Treat all as given away.

@@ -7,6 +7,7 @@ import * as path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import Database from 'better-sqlite3'
 import type { LogEntry } from './log-backend'
+import { PLACE_BYTES } from './shared-places'
 import { SqliteBackend } from './sqlite-backend'
 import type { SqliteLimits } from './sqlite-limits'
 
@@ -58,6 +59,49 @@ const COMMIT_FOREVER = `
     say(String(await backend.commit({ definitions: [{ op: 'put', kind: 'queue', record }], entries })))
     if (i % 10 === 0) await backend.remove([2 * i - 1])
   }`
+
+describe('memory that both threads see', () => {
+  const sizes = [
+    0,
+    1,
+    16 * KiB - 1,
+    16 * KiB,
+    100_000,
+    256 * KiB,
+    PLACE_BYTES - 100,
+    PLACE_BYTES - 99,
+    PLACE_BYTES,
+    PLACE_BYTES + 1,
+  ]
+
+  it.each(sizes)('takes a payload of %i bytes there and back, or it is handed over', async (size) => {
+    await open()
+    for (const filling of [3, 4]) {
+      const payload = backend.room(size)
+      expect(payload).toHaveLength(size)
+      const position = await commit({ records: new Uint8Array(100).fill(1), payload: payload.fill(filling) })
+      for (let times = 0; times < 2; times++) {
+        const entry = await backend.read(position)
+        expect(Buffer.compare(entry.records, Buffer.alloc(100, 1))).toBe(0)
+        expect(Buffer.compare(entry.payload, Buffer.alloc(size, filling))).toBe(0)
+        backend.giveBack(entry)
+      }
+    }
+  })
+
+  it('is used again by those who come later only, also after a commit that failed', async () => {
+    await open({ fileBytesMax: 4 * MiB, walCheckpointBytes: 64 * KiB })
+    const entries = () =>
+      Array.from({ length: 10 }, (_, i) => ({ records: new Uint8Array(1), payload: backend.room(60_000).fill(i) }))
+    const first = await commit(...entries())
+    const reads = Promise.all(Array.from({ length: 10 }, (_, i) => backend.read(first + i)))
+    const tooMuch = Array.from({ length: 10 }, () => entries()).flat()
+    await expect(commit(...tooMuch)).rejects.toMatchObject({ kind: 'full' })
+    const second = await commit(...entries())
+    for (const [i, { payload }] of (await reads).entries()) expect(payload.every((byte) => byte === i)).toBe(true)
+    for (let i = 0; i < 10; i++) expect((await backend.read(second + i)).payload.every((byte) => byte === i)).toBe(true)
+  })
+})
 
 describe('the SQLite log', () => {
   it.each([1, 40, 250])('has every resolved commit after kill -9 (at %i commits)', async (killAfter) => {

@@ -13,10 +13,12 @@ import {
   StorageError,
   type StorageStats,
 } from './log-backend'
+import { SharedPlaces } from './shared-places'
 import { DEFAULT_SQLITE_LIMITS, type SqliteLimits } from './sqlite-limits'
 import {
   type Answer,
   type Call,
+  type EntryInPlace,
   type ErrorAnswer,
   forEachRow,
   type ReplayGroup,
@@ -30,10 +32,6 @@ interface Waiter {
   reject(error: Error): void
 }
 
-/** Takes the payload of most entries: a segment's. */
-const PLACE_BYTES = 256 * 1024
-const PLACES_MAX = 16
-
 export class SqliteBackend implements LogBackend {
   /** The worker died, and with it all that it held: only a new process can go on. */
   onLost: (error: StorageError) => void = () => {}
@@ -41,8 +39,7 @@ export class SqliteBackend implements LogBackend {
   private worker: Worker | undefined
   private readonly waiters = new Map<number, Waiter>()
   private nextRequestId = 1
-  /** For payloads that are read, by turns here and on the worker: they come and go too quickly for the garbage collector. */
-  private readonly places: ArrayBuffer[] = []
+  private readonly places = new SharedPlaces()
   private ended: Promise<void> = Promise.resolve() // when the thread is gone
   private failure: StorageError | undefined // why no call can succeed any more
 
@@ -68,16 +65,22 @@ export class SqliteBackend implements LogBackend {
     return this.request({ call: 'begin' }) as Promise<void>
   }
 
-  commit(unit: CommitUnit): Promise<LogPosition> {
+  room(bytes: number): Uint8Array {
+    return this.places.takeFor(bytes) ?? Buffer.allocUnsafeSlow(bytes)
+  }
+
+  async commit(unit: CommitUnit): Promise<LogPosition> {
     const entries = unit.entries.map(({ records, payload }) => ({
       records: compact(records),
       payload: compact(payload),
     }))
     const buffers = ownedBuffers(entries.flatMap(({ records, payload }) => [records, payload]))
-    return this.request(
-      { call: 'commit', unit: { definitions: unit.definitions, entries } },
-      buffers,
-    ) as Promise<LogPosition>
+    const call: Call = { call: 'commit', unit: { definitions: unit.definitions, entries } }
+    try {
+      return (await this.request(call, buffers)) as LogPosition
+    } finally {
+      for (const { payload } of entries) this.places.giveBack(payload)
+    }
   }
 
   async replay(onEntry: (position: LogPosition, records: Uint8Array, payloadLength: number) => void): Promise<void> {
@@ -106,14 +109,16 @@ export class SqliteBackend implements LogBackend {
     return this.request({ call: 'replay', after }) as Promise<ReplayGroup>
   }
 
-  read(position: LogPosition): Promise<LogEntry> {
-    const into = this.places.pop() ?? new ArrayBuffer(PLACE_BYTES)
-    return this.request({ call: 'read', position, into }, [into]) as Promise<LogEntry>
+  async read(position: LogPosition): Promise<LogEntry> {
+    const into = this.places.take()
+    const answer = (await this.request({ call: 'read', position, into })) as LogEntry | EntryInPlace
+    if (!('payloadBytes' in answer)) return answer
+    const { payloadBytes, recordsBytes } = answer
+    return { payload: new Uint8Array(into, 0, payloadBytes), records: new Uint8Array(into, payloadBytes, recordsBytes) }
   }
 
-  giveBack({ payload: { buffer } }: LogEntry): void {
-    if (buffer.byteLength !== PLACE_BYTES || this.places.length === PLACES_MAX) return
-    this.places.push(buffer as ArrayBuffer)
+  giveBack({ payload }: LogEntry): void {
+    this.places.giveBack(payload)
   }
 
   trim(before: LogPosition): Promise<void> {

@@ -12,12 +12,18 @@ export type Call =
   | { call: 'begin' }
   | { call: 'commit'; unit: CommitUnit }
   | { call: 'replay'; after: LogPosition }
-  | { call: 'read'; position: LogPosition; into: ArrayBuffer } // the payload goes there if it fits
+  | { call: 'read'; position: LogPosition; into: SharedArrayBuffer } // the entry goes there if it fits
   | { call: 'trim'; before: LogPosition }
   | { call: 'remove'; positions: readonly LogPosition[] }
   | { call: 'backup'; file: string }
   | { call: 'stats' }
   | { call: 'close'; clean: boolean } // the worker exits after its answer
+
+/** The entry that was read lies in the place given for it: the payload, then the records. */
+export interface EntryInPlace {
+  payloadBytes: number
+  recordsBytes: number
+}
 
 export interface Request {
   id: number // answers carry it back

@@ -3,8 +3,9 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { noteSpent } from './garbage'
 import { StartupError, StorageError } from './log-backend'
+import { isShared } from './shared-places'
 import { SqliteLog } from './sqlite-log'
-import type { Answer, Call, ErrorAnswer, Request, WorkerSettings } from './sqlite-protocol'
+import type { Answer, Call, EntryInPlace, ErrorAnswer, Request, WorkerSettings } from './sqlite-protocol'
 import { ownedBuffers } from './transfer'
 
 if (parentPort === null) throw new Error('sqlite-worker runs as a worker thread only')
@@ -54,7 +55,7 @@ function perform(call: Exclude<Call, { call: 'backup' }>, arrays: Uint8Array[]):
     case 'begin':
       return log.begin()
     case 'commit':
-      for (const { payload } of call.unit.entries) noteSpent(payload.length)
+      for (const { payload } of call.unit.entries) if (!isShared(payload.buffer)) noteSpent(payload.length)
       return log.commit(call.unit)
     case 'replay': {
       const group = log.replayGroup(call.after)
@@ -63,16 +64,16 @@ function perform(call: Exclude<Call, { call: 'backup' }>, arrays: Uint8Array[]):
     }
     case 'read': {
       const { records, payload } = log.read(call.position)
-      arrays.push(records)
-      if (payload.length > call.into.byteLength) {
-        arrays.push(payload)
+      if (payload.length + records.length > call.into.byteLength) {
+        arrays.push(records, payload)
         return { records, payload }
       }
-      const copy = new Uint8Array(call.into, 0, payload.length)
-      copy.set(payload)
-      noteSpent(payload.length)
-      arrays.push(new Uint8Array(call.into))
-      return { records, payload: copy }
+      const place = new Uint8Array(call.into)
+      place.set(payload)
+      place.set(records, payload.length)
+      noteSpent(payload.length + records.length)
+      const answer: EntryInPlace = { payloadBytes: payload.length, recordsBytes: records.length }
+      return answer
     }
     case 'trim':
       return log.trim(call.before)

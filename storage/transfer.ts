@@ -1,5 +1,6 @@
 // Handing byte arrays to another thread without copying them. Used on both sides of the storage worker.
 import { types } from 'node:util'
+import { isShared } from './shared-places'
 
 /** The distinct buffers that one of the arrays covers whole: those may be transferred. */
 export function ownedBuffers(arrays: readonly Uint8Array[]): ArrayBuffer[] {
@@ -11,6 +12,6 @@ export function ownedBuffers(arrays: readonly Uint8Array[]): ArrayBuffer[] {
   return [...buffers]
 }
 
-/** The array itself if it covers its buffer, else a copy that does. Posting a view would copy all of the buffer behind it. */
+/** The array itself if it covers its buffer or lies in shared memory, else a copy. Posting a view of another buffer would copy all of that. */
 export const compact = (array: Uint8Array): Uint8Array =>
-  array.byteLength === array.buffer.byteLength ? array : new Uint8Array(array)
+  array.byteLength === array.buffer.byteLength || isShared(array.buffer) ? array : new Uint8Array(array)
