@@ -27,6 +27,9 @@ import {
 } from './sqlite-protocol'
 import { compact, ownedBuffers } from './transfer'
 
+/** So long may a trim wait for a commit to travel with. */
+const TRIM_DELAY_MS = 50
+
 interface Waiter {
   resolve(value: unknown): void
   reject(error: Error): void
@@ -42,6 +45,8 @@ export class SqliteBackend implements LogBackend {
   private readonly places = new SharedPlaces()
   private ended: Promise<void> = Promise.resolve() // when the thread is gone
   private failure: StorageError | undefined // why no call can succeed any more
+  private trimBefore: LogPosition = 0 // not yet sent
+  private trimTimer: NodeJS.Timeout | undefined
 
   constructor(
     private readonly directory: string,
@@ -75,7 +80,7 @@ export class SqliteBackend implements LogBackend {
       payload: compact(payload),
     }))
     const buffers = ownedBuffers(entries.flatMap(({ records, payload }) => [records, payload]))
-    const call: Call = { call: 'commit', unit: { definitions: unit.definitions, entries } }
+    const call: Call = { call: 'commit', unit: { definitions: unit.definitions, entries }, trimBefore: this.takeTrim() }
     try {
       return (await this.request(call, buffers)) as LogPosition
     } finally {
@@ -121,12 +126,31 @@ export class SqliteBackend implements LogBackend {
     this.places.giveBack(payload)
   }
 
+  /** Travels with the next commit: a message of its own after each would wake both threads once more, just when a publisher waits. */
   trim(before: LogPosition): Promise<void> {
-    return this.request({ call: 'trim', before }) as Promise<void>
+    if (this.failure !== undefined) return Promise.reject(this.failure)
+    this.trimBefore = Math.max(this.trimBefore, before)
+    this.trimTimer ??= setTimeout(() => this.sendTrim().catch(() => {}), TRIM_DELAY_MS).unref()
+    return Promise.resolve()
   }
 
-  remove(positions: readonly LogPosition[]): Promise<void> {
-    return this.request({ call: 'remove', positions }) as Promise<void>
+  private takeTrim(): LogPosition {
+    const before = this.trimBefore
+    this.trimBefore = 0
+    clearTimeout(this.trimTimer)
+    this.trimTimer = undefined
+    return before
+  }
+
+  private async sendTrim(): Promise<void> {
+    const before = this.takeTrim()
+    if (before !== 0) await this.request({ call: 'trim', before })
+  }
+
+  async remove(positions: readonly LogPosition[]): Promise<void> {
+    const trimmed = this.sendTrim() // asked for before
+    await this.request({ call: 'remove', positions })
+    await trimmed
   }
 
   /** Copies the database to a new file while everything goes on: all that was committed before the call is in it, and some of
@@ -142,6 +166,7 @@ export class SqliteBackend implements LogBackend {
   async close(clean: boolean): Promise<void> {
     this.worker?.ref() // its end is waited for, also when it fails of itself
     if (this.worker === undefined || this.failure !== undefined) return this.ended
+    this.sendTrim().catch(() => {}) // close tells of whatever is wrong
     const closed = this.request({ call: 'close', clean })
     this.failure = new StorageError('closed', 'the log is closed')
     try {

@@ -10,7 +10,7 @@ export interface WorkerSettings {
 export type Call =
   | { call: 'open' }
   | { call: 'begin' }
-  | { call: 'commit'; unit: CommitUnit }
+  | { call: 'commit'; unit: CommitUnit; trimBefore: LogPosition } // 0: nothing to trim
   | { call: 'replay'; after: LogPosition }
   | { call: 'read'; position: LogPosition; into: SharedArrayBuffer } // the entry goes there if it fits
   | { call: 'trim'; before: LogPosition }

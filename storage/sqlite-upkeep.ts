@@ -8,6 +8,9 @@ import type { SqliteLimits } from './sqlite-limits'
 /** Of a log frame: a page and its header. */
 const FRAME_BYTES = PAGE_SIZE + 24
 
+/** So many deletions are worth a slice between commits, when none is overdue: one of a few rows takes nearly as long. */
+const REMOVALS_WORTH_A_SLICE = 64
+
 /** What was asked to be forgotten, in order: everything below a position, or a list of which the first `done` are gone. */
 type Removal = { before: LogPosition } | { positions: readonly LogPosition[]; done: number }
 
@@ -15,6 +18,7 @@ export class SqliteUpkeep {
   private db!: Database.Database
   private sql!: ReturnType<typeof prepareStatements>
   private readonly removals: Removal[] = []
+  private removedBefore: LogPosition = 0 // nothing below is in the table
   private committedSinceSlice = 0
   private readonly removalPace: Pace
   private readonly vacuumPace: Pace
@@ -59,7 +63,7 @@ export class SqliteUpkeep {
       return true
     }
     const mayNow = isIdle || performance.now() >= this.restUntil
-    if (this.removals.length > 0 && (mayNow || this.committedSinceSlice >= this.limits.commitsPerSlice)) {
+    if (this.removals.length > 0 && (isIdle || (mayNow && this.isRemovalWorthwhile()) || this.isRemovalOverdue())) {
       this.committedSinceSlice = Math.max(0, this.committedSinceSlice - this.limits.commitsPerSlice)
       this.timed(this.removalPace, (positions) => this.removeSlice(lastPosition, positions))
       return true
@@ -67,6 +71,19 @@ export class SqliteUpkeep {
     if (this.removals.length === 0) this.committedSinceSlice = 0
     if (mayNow && this.vacuumSlice(isIdle)) return true
     if (isIdle && walBytes > 0) this.checkpoint()
+    return false
+  }
+
+  private isRemovalOverdue(): boolean {
+    return this.committedSinceSlice >= this.limits.commitsPerSlice
+  }
+
+  private isRemovalWorthwhile(): boolean {
+    let count = 0
+    for (const removal of this.removals) {
+      count += 'before' in removal ? removal.before - this.removedBefore : removal.positions.length - removal.done
+      if (count >= REMOVALS_WORTH_A_SLICE) return true
+    }
     return false
   }
 
@@ -117,9 +134,14 @@ export class SqliteUpkeep {
       }
     })
     this.entries -= deleted
-    this.removals.splice(0, whole)
+    for (const removal of this.removals.splice(0, whole)) {
+      if ('before' in removal) this.removedBefore = Math.max(this.removedBefore, removal.before)
+    }
     const rest = this.removals[0]
-    if (partly > 0 && 'positions' in rest) rest.done += partly
+    if (partly > 0) {
+      if ('positions' in rest) rest.done += partly
+      else this.removedBefore = positions[positions.length - 1] + 1
+    }
     return positions.length
   }
 

@@ -56,6 +56,7 @@ function perform(call: Exclude<Call, { call: 'backup' }>, arrays: Uint8Array[]):
       return log.begin()
     case 'commit':
       for (const { payload } of call.unit.entries) if (!isShared(payload.buffer)) noteSpent(payload.length)
+      if (call.trimBefore > 0) log.trim(call.trimBefore)
       return log.commit(call.unit)
     case 'replay': {
       const group = log.replayGroup(call.after)
