@@ -172,7 +172,7 @@ describe('a records block', () => {
     const time = `0500${'00000000'}${'0000000000000840'}${'00000000'}`
     const expiring = `0101${'0000000000001040'}${enqueue.slice(20)}${'0000000000000840'}`
     const urgent = `0102${'0000000000001040'}${'01000000'}${'01000000'}09${enqueue.slice(36)}`
-    expect(Buffer.from(block).toString('hex')).toBe(`4c01${enqueue}${settle}${time}${expiring}${urgent}`)
+    expect(Buffer.from(block).toString('hex')).toBe(`4c02${enqueue}${settle}${time}${expiring}${urgent}`)
   })
 })
 
@@ -204,17 +204,17 @@ describe('a damaged records block', () => {
   it.each([
     ['empty', ''],
     ['of another kind', '4d01'],
-    ['of a later version', '4c02'],
-    ['with record 0', `4c01${'00'.repeat(18)}`],
-    ['with an unknown record', `4c0109${'00'.repeat(17)}`],
-    ['with more queues than bytes', `4c010100${'0000000000000840'}${'01000000'}${'ffffffff'}${'00'.repeat(12)}`],
-    ['with more messages than bytes', `4c010100${'0000000000000840'}${'ffffffff'}${'01000000'}${'00'.repeat(12)}`],
+    ['of another version', '4c01'],
+    ['with record 0', `4c02${'00'.repeat(18)}`],
+    ['with an unknown record', `4c0209${'00'.repeat(17)}`],
+    ['with more queues than bytes', `4c020100${'0000000000000840'}${'01000000'}${'ffffffff'}${'00'.repeat(12)}`],
+    ['with more messages than bytes', `4c020100${'0000000000000840'}${'ffffffff'}${'01000000'}${'00'.repeat(12)}`],
   ])('is refused when %s', (_, hex) => {
     expect(() => read(Buffer.from(hex, 'hex'))).toThrow(expect.objectContaining({ kind: 'corrupt' }))
   })
 
   it('never does anything but read or refuse, whatever the bytes', () => {
-    const noise = fc.uint8Array({ maxLength: 80 }).map((tail) => Uint8Array.from([0x4c, 1, ...tail]))
+    const noise = fc.uint8Array({ maxLength: 80 }).map((tail) => Uint8Array.from([0x4c, 2, ...tail]))
     const quiet = { onEnqueue() {}, onSettle() {}, onReturned() {}, onDelivered() {}, onTime() {}, onCounts() {} }
     fc.assert(
       fc.property(noise, (bytes) => {

@@ -14,7 +14,7 @@
 import { StorageError } from './log-backend'
 
 const MAGIC = 0x4c
-const VERSION = 1
+const VERSION = 2
 const ENQUEUE = 1
 const SETTLE = 2
 const RETURNED = 3

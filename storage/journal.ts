@@ -12,7 +12,7 @@ import { LogRows } from './log-rows'
 import { MessageStore, type Ticket } from './message-store'
 import { loadSegment } from './page-in'
 import { PendingMessages } from './pending-messages'
-import { SEGMENT_TICKETS, type Segment, storedBodyLength } from './segment'
+import { SEGMENT_TICKETS, type Segment, STORED_HEAD_BYTES, storedBodyLength } from './segment'
 import type { SpillFile } from './spill-file'
 
 export interface JournalEvents {
@@ -424,7 +424,7 @@ export class Journal {
       if (logRefs[index] === 0) continue
       const start = segment.offsets[index]
       const end = segment.offsets[index + 1]
-      const body = storedBodyLength(segment.slab as Buffer, start)
+      const body = storedBodyLength(segment.slab as Buffer, start + STORED_HEAD_BYTES)
       if (built.timeOf(i) !== time) {
         time = built.timeOf(i)
         records.time(time)

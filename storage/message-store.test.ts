@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { type ByteRange, MessageStore, type Ticket } from './message-store'
-import { inOneChunk, sampleMessage, storedForm } from './sample-message'
-import { SEGMENT_TICKETS, SLAB_BYTES, storedBodyLength, storedHeaderStart } from './segment'
+import { inOneChunk, inOneChunkTogether, sampleMessage, storedForm } from './sample-message'
+import { SEGMENT_TICKETS, SLAB_BYTES, STORED_HEAD_BYTES, storedBodyLength, storedHeaderStart } from './segment'
 
 const range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
 
@@ -26,7 +26,61 @@ describe('the stored form', () => {
     expect(bytesOf(store, store.append(m, 1, 1))).toEqual(expected)
     expect(bytesOf(store, store.append(inOneChunk(m), 1, 1))).toEqual(expected)
     expect(storedBodyLength(expected, 0)).toBe(body.length)
-    expect(storedHeaderStart(expected, 0)).toBe(1 + 9 + 1 + 3)
+    expect(storedHeaderStart(expected, 0)).toBe(1 + 9 + 1 + 3 + 2)
+  })
+})
+
+describe('messages side by side in one chunk', () => {
+  /** Publishes as a connection does; the chunk is anything but what it was when it is done with. */
+  function publishChunk(store: MessageStore, sent: readonly ReturnType<typeof message>[], between = (_: number) => {}) {
+    const { chunk, messages } = inOneChunkTogether(sent)
+    store.startBorrowing()
+    const tickets = messages.map((m, i) => {
+      const ticket = store.append(m, 1, 0)
+      between(i)
+      return ticket
+    })
+    store.stopBorrowing()
+    chunk.fill(0xff)
+    return tickets
+  }
+
+  it('outlive their chunk', () => {
+    const store = new MessageStore()
+    const sent = [message('one'), message(''), message('three')]
+    const tickets = publishChunk(store, sent)
+    expect(tickets.map((ticket) => bytesOf(store, ticket))).toEqual(sent.map(storedForm))
+  })
+
+  it('can be read before the chunk is done with', () => {
+    const store = new MessageStore()
+    const sent = [message('one'), message('two'), message('three')]
+    const first = store.append(message('before'), 1, 0)
+    publishChunk(store, sent, (i) => expect(bytesOf(store, first + 1 + i)).toEqual(storedForm(sent[i])))
+  })
+
+  it('are cut where others come between, or the slab ends', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(300), fc.constantFrom('none', 'piece', 'chunk', 'read')), { maxLength: 60 }),
+        (steps) => {
+          const store = new MessageStore()
+          store.slabSize = 2048
+          const model = new Map<Ticket, Buffer>()
+          const keep = (ticket: Ticket, m: ReturnType<typeof message>) => model.set(ticket, storedForm(m))
+          const sent = steps.map(([bytes], i) => message(Buffer.alloc(bytes, i)))
+          const tickets = publishChunk(store, sent, (i) => {
+            const other = message(`other ${i}`)
+            if (steps[i][1] === 'piece') keep(store.append(other, 1, 0), other)
+            if (steps[i][1] === 'chunk') keep(store.append(inOneChunk(other), 1, 0), other)
+            if (steps[i][1] === 'read')
+              for (const [ticket, bytes] of model) expect(bytesOf(store, ticket)).toEqual(bytes)
+          })
+          for (const [i, ticket] of tickets.entries()) keep(ticket, sent[i])
+          for (const [ticket, bytes] of model) expect(bytesOf(store, ticket)).toEqual(bytes)
+        },
+      ),
+    )
   })
 })
 
@@ -58,7 +112,7 @@ describe('a body larger than a slab', () => {
     expect(bytesOf(store, tickets[0])).toEqual(storedForm(message('before')))
     expect(bytesOf(store, tickets[1])).toEqual(storedForm(message(big)))
     expect(bytesOf(store, tickets[2])).toEqual(storedForm(message('after')))
-    expect(store.slabBytes).toBe(2 * SLAB_BYTES + storedForm(message(big)).length)
+    expect(store.slabBytes).toBe(2 * SLAB_BYTES + STORED_HEAD_BYTES + storedForm(message(big)).length)
     store.release(tickets[1])
     expect(store.slabBytes).toBe(2 * SLAB_BYTES)
     expect(store.locate(tickets[1], range)).toBe(false)

@@ -2,12 +2,12 @@
 // form (see segment.ts). The journal above it makes messages durable; queues hold tickets only.
 import type { ReturnCounts } from './batch-codec'
 import { copyBytes } from './bytes'
-import { SEGMENT_TICKETS, Segment, SLAB_BYTES, type SpillPlace } from './segment'
+import { SEGMENT_TICKETS, Segment, SLAB_BYTES, type SpillPlace, STORED_HEAD_BYTES, STORED_TAIL_BYTES } from './segment'
 import type { SpillFile } from './spill-file'
 
 export type Ticket = number
 
-/** Where a message's bytes lie; valid until the end of the turn. */
+/** Where a message's bytes lie, from its names on; valid until the end of the turn. */
 export interface ByteRange {
   buf: Buffer
   start: number
@@ -34,12 +34,14 @@ export interface StoreEvents {
   onRoom(): void
 }
 
+const FRAME_HEAD = 7
 const FRAME_OVERHEAD = 8
 const FRAME_END = 0xce
 const HEADER_FRAME = 2
 const BODY_FRAME = 3
 /** Idle slabs kept for reuse. */
 const POOL_SLABS_MAX = 32
+const NOTHING: Buffer = Buffer.alloc(0)
 const NO_OFFSETS = new Uint32Array(0)
 const PAGE_OUT_STEP_SLABS = 4
 /** Slabs are looked through again when there is so much more of them. */
@@ -83,8 +85,7 @@ export class MessageStore {
 
   /** Copies the bytes once, for `refs` queues of which `logRefs` want it durable. */
   append(m: IncomingMessage, refs: number, logRefs: number): Ticket {
-    const bodyLength = m.bodyEnd - m.bodyStart
-    const size = storedSize(m)
+    const size = STORED_HEAD_BYTES + storedSize(m)
     let segment = this.current
     if (segment.used + size > (segment.slab as Buffer).length || segment.count === SEGMENT_TICKETS) {
       segment = this.rotate(size)
@@ -92,18 +93,58 @@ export class MessageStore {
     const index = segment.count++
     if (index === segment.refs.length) segment.grow()
     const slab = segment.slab as Buffer
-    let at = copyBytes(m.namesBuf, m.namesStart, m.namesEnd, slab, segment.used)
-    if (m.bodyBuf === m.headerBuf && bodyLength !== 0 && m.bodyStart === m.headerEnd + FRAME_OVERHEAD) {
-      // Header frame and single body frame stand side by side in the chunk, just as they are stored: one copy.
-      at = copyBytes(m.headerBuf, m.headerStart - 7, m.bodyEnd + 1, slab, at)
-    } else at = copyFrames(m, slab, at)
-    segment.used = at
-    segment.offsets[index + 1] = at
+    if (isWhole(m)) this.borrow(m.namesBuf, m.namesStart - STORED_HEAD_BYTES, size)
+    else {
+      this.keepBorrowed()
+      slab.fill(0, segment.used, segment.used + STORED_HEAD_BYTES)
+      copyMessage(m, slab, segment.used + STORED_HEAD_BYTES)
+    }
+    segment.used += size
+    segment.offsets[index + 1] = segment.used
+    if (!this.mayBorrow) this.keepBorrowed()
     segment.refs[index] = refs
     if (logRefs !== 0) segment.setLogRefs(index, logRefs)
     segment.live++
     return segment.number * SEGMENT_TICKETS + index
   }
+
+  // -- messages that are still in the chunk they came in --------------------------------------------------------------
+
+  /** The chunk that is being read stays as it is until stopBorrowing: its messages may be copied together. */
+  startBorrowing(): void {
+    this.mayBorrow = true
+  }
+  private mayBorrow = false
+  /** Frames of the last messages, not copied yet: they belong to the end of the current slab's used bytes. */
+  private borrowed: Buffer = NOTHING
+  private borrowedStart = 0
+  private borrowedEnd = 0
+
+  private borrow(buf: Buffer, start: number, size: number): void {
+    if (buf !== this.borrowed || start !== this.borrowedEnd) {
+      this.keepBorrowed()
+      this.borrowed = buf
+      this.borrowedStart = start
+    }
+    this.borrowedEnd = start + size
+  }
+
+  /** The chunk is about to go, or somebody wants to read what came in it. */
+  private keepBorrowed(): void {
+    if (this.borrowed === NOTHING) return
+    const { slab, used } = this.current
+    const at = used - (this.borrowedEnd - this.borrowedStart)
+    copyBytes(this.borrowed, this.borrowedStart, this.borrowedEnd, slab as Buffer, at)
+    this.borrowed = NOTHING
+  }
+
+  /** The end of startBorrowing. */
+  stopBorrowing(): void {
+    this.keepBorrowed()
+    this.mayBorrow = false
+  }
+
+  // -- stored messages ------------------------------------------------------------------------------------------------
 
   segmentOf(ticket: Ticket): Segment | undefined {
     const number = Math.floor(ticket / SEGMENT_TICKETS)
@@ -132,9 +173,10 @@ export class MessageStore {
   locate(ticket: Ticket, range: ByteRange): boolean {
     const segment = this.segmentOf(ticket)
     if (segment === undefined || segment.slab === null) return false
+    if (this.borrowed !== NOTHING) this.keepBorrowed()
     const index = ticket % SEGMENT_TICKETS
     range.buf = segment.slab
-    range.start = segment.offsets[index]
+    range.start = segment.offsets[index] + STORED_HEAD_BYTES
     range.end = segment.offsets[index + 1]
     return true
   }
@@ -314,6 +356,7 @@ export class MessageStore {
   }
 
   private rotate(size: number): Segment {
+    this.keepBorrowed()
     const old = this.current
     if (old.live === 0) this.drop(old)
     else this.resident.push(old)
@@ -335,16 +378,27 @@ export class MessageStore {
 export function storeApart(m: IncomingMessage, range: ByteRange): void {
   range.buf = Buffer.allocUnsafeSlow(storedSize(m))
   range.start = 0
-  range.end = copyFrames(m, range.buf, copyBytes(m.namesBuf, m.namesStart, m.namesEnd, range.buf, 0))
+  range.end = copyMessage(m, range.buf, 0)
 }
 
 function storedSize(m: IncomingMessage): number {
   const body = m.bodyEnd - m.bodyStart
   const framed = m.headerEnd - m.headerStart + FRAME_OVERHEAD + (body === 0 ? 0 : body + FRAME_OVERHEAD)
-  return m.namesEnd - m.namesStart + framed
+  return m.namesEnd - m.namesStart + STORED_TAIL_BYTES + framed
 }
 
-function copyFrames(m: IncomingMessage, dst: Buffer, at: number): number {
+/** Its frames stand side by side in one buffer. */
+function isWhole(m: IncomingMessage): boolean {
+  const { namesBuf, headerBuf, headerEnd } = m
+  if (namesBuf !== headerBuf || m.headerStart !== m.namesEnd + STORED_TAIL_BYTES + FRAME_HEAD) return false
+  if (m.namesStart < STORED_HEAD_BYTES) return false
+  return m.bodyEnd === m.bodyStart || (m.bodyBuf === headerBuf && m.bodyStart === headerEnd + FRAME_OVERHEAD)
+}
+
+function copyMessage(m: IncomingMessage, dst: Buffer, at: number): number {
+  at = copyBytes(m.namesBuf, m.namesStart, m.namesEnd, dst, at)
+  dst[at++] = 0
+  dst[at++] = FRAME_END
   at = copyFrame(HEADER_FRAME, m.headerBuf, m.headerStart, m.headerEnd, dst, at)
   return m.bodyEnd === m.bodyStart ? at : copyFrame(BODY_FRAME, m.bodyBuf, m.bodyStart, m.bodyEnd, dst, at)
 }

@@ -201,7 +201,7 @@ describe('loading', () => {
     const ticket = rig.publish('a', [1])
     await rig.turn()
     pageOut(rig, ticket)
-    const other = new Uint8Array([0x4c, 1])
+    const other = new Uint8Array([0x4c, 2])
     rig.backend.read = async () => ({ records: other, payload: new Uint8Array(0) })
     expect(await rig.body(ticket)).toBeNull()
     expect(rig.reports.at(-1)).toBe(`load failed: message ${ticket} is not in its row of the log`)

@@ -2,6 +2,10 @@
 import { encodeProperties } from '../protocol/properties'
 import type { IncomingMessage } from './message-store'
 
+/** What stands before and behind the names in the frame of basic.publish. */
+const METHOD_HEAD = Buffer.from('basic.publish') // as many bytes
+const METHOD_TAIL = Buffer.from([0, 0xce])
+
 export interface Sample {
   exchange?: string
   routingKey?: string
@@ -38,24 +42,41 @@ export function sampleMessage({
   }
 }
 
-/** The same message in its stored form, put together the slow way. */
+/** The same message in its stored form from its names on, put together the slow way. */
 export function storedForm(m: IncomingMessage): Buffer {
   const frames = [frame(2, m.headerBuf.subarray(m.headerStart, m.headerEnd))]
   if (m.bodyEnd > m.bodyStart) frames.push(frame(3, m.bodyBuf.subarray(m.bodyStart, m.bodyEnd)))
-  return Buffer.concat([m.namesBuf.subarray(m.namesStart, m.namesEnd), ...frames])
+  return Buffer.concat([m.namesBuf.subarray(m.namesStart, m.namesEnd), METHOD_TAIL, ...frames])
 }
 
 /** The same message with everything in one chunk, as it mostly comes from a socket. */
 export function inOneChunk(m: IncomingMessage): IncomingMessage {
-  const before = Buffer.from('basic.publish')
-  const chunk = Buffer.concat([before, storedForm(m), Buffer.from('next')])
-  const namesEnd = before.length + m.namesEnd - m.namesStart
-  const headerStart = namesEnd + 7
+  return inChunkAt(Buffer.concat([METHOD_HEAD, storedForm(m), Buffer.from('next')]), METHOD_HEAD.length, m)
+}
+
+/** These messages one after the other in one chunk. */
+export function inOneChunkTogether(messages: readonly IncomingMessage[]): {
+  chunk: Buffer
+  messages: IncomingMessage[]
+} {
+  const chunk = Buffer.concat(messages.flatMap((m) => [METHOD_HEAD, storedForm(m)]))
+  let at = 0
+  const placed = messages.map((m) => {
+    const start = at + METHOD_HEAD.length
+    at = start + storedForm(m).length
+    return inChunkAt(chunk, start, m)
+  })
+  return { chunk, messages: placed }
+}
+
+function inChunkAt(chunk: Buffer, namesStart: number, m: IncomingMessage): IncomingMessage {
+  const namesEnd = namesStart + m.namesEnd - m.namesStart
+  const headerStart = namesEnd + METHOD_TAIL.length + 7
   const headerEnd = headerStart + m.headerEnd - m.headerStart
   const bodyStart = m.bodyEnd > m.bodyStart ? headerEnd + 8 : 0
   return {
     namesBuf: chunk,
-    namesStart: before.length,
+    namesStart,
     namesEnd,
     headerBuf: chunk,
     headerStart,

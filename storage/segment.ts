@@ -1,26 +1,37 @@
 // A segment: up to 4,096 consecutive tickets and the slab that holds their message bytes. Message bytes are written once
 // and read in place. A segment is the unit of page-out and page-in; storage/message-store owns all segments.
 //
-// One message in a slab (and, byte for byte, in the payload of a log entry):
+// One message in a slab (and, byte for byte, in the payload of a log entry) is the frames of its publish as they came:
 //
-//   [len exchange][len routing key] [2 ch ch size size size size | content header | CE] [3 ch ch size.. | body | CE]
-//   `------- names, verbatim -----' `------- content header as one frame ------------'  `--- absent when size = 0 --'
+//   [1 ch ch size.. | 60 40 | 0 0] [len exchange][len routing key] [flags CE] [2 ch ch size.. | content header | CE] [3 ch ch size.. | body | CE]
+//   `--- head, 13, never read ---' `--------- names -------------' `- tail -'  `-- content header as one frame --'    `-- absent when size = 0 -'
 //
-// that is, the middle of a basic.deliver and then its frames; a delivery patches the channel numbers only. A body that
-// came in several frames is stored as one, and split again for a receiver whose frame-max is smaller.
+// so that messages which stand side by side in a chunk from a socket are copied together. A delivery takes the names, and then the
+// frames behind the tail, in which it patches the channel numbers only. Head and tail are zeros and CE where the message came in
+// another way. A body that came in several frames is stored as one, and split again for a receiver whose frame-max is smaller.
+// The places of messages that are handed around begin at the names.
 import type { ReturnCounts } from './batch-codec'
 import type { LogPosition } from './log-backend'
 
 export const SEGMENT_TICKETS = 4096
 export const SLAB_BYTES = 256 * 1024
 
-/** Length of the body of the stored message at `start`, read from its content header. */
+/** In front of the names. */
+export const STORED_HEAD_BYTES = 13
+/** Behind the names. */
+export const STORED_TAIL_BYTES = 2
+
+/** Length of the body of the stored message whose names are at `start`, read from its content header. */
 export function storedBodyLength(slab: Buffer, start: number): number {
   return slab.readUInt32BE(storedHeaderStart(slab, start) + 7 + 8) // upper half is 0: a body fits in 32 bits
 }
 
 /** Where the content header frame of the stored message begins. */
 export function storedHeaderStart(slab: Buffer, start: number): number {
+  return storedNamesEnd(slab, start) + STORED_TAIL_BYTES
+}
+
+export function storedNamesEnd(slab: Buffer, start: number): number {
   const routingKeyAt = start + 1 + slab[start]
   return routingKeyAt + 1 + slab[routingKeyAt]
 }
@@ -57,7 +68,7 @@ export class Segment {
   count = 0
   /** Messages with a reference left. */
   live = 0
-  offsets: Uint32Array // where each message ends; empty while paged out
+  offsets: Uint32Array // where each message ends, and its neighbour's head begins; empty while paged out
   refs: Uint32Array
   /** References by durable queues of a persistent message; null as long as there is none. */
   logRefs: Uint32Array | null = null

@@ -2,7 +2,7 @@
 // on behalf of a user of the HTTP API.
 import { ChannelError, ConnectionError, ReplyCode } from '../../protocol'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
-import { storedHeaderStart } from '../../storage/segment'
+import { STORED_TAIL_BYTES, storedNamesEnd } from '../../storage/segment'
 import type { Core } from './core'
 import type {
   BindingView,
@@ -368,12 +368,13 @@ function delayedMessage(m: IncomingMessage, id: Ticket, dueMs: number): DelayedM
 
 function copied(range: ByteRange, taken: Taken, queue: Queue): FetchedMessage {
   const { buf, start, end } = range
-  const headerAt = storedHeaderStart(buf, start)
+  const namesEnd = storedNamesEnd(buf, start)
+  const headerAt = namesEnd + STORED_TAIL_BYTES
   const headerEnd = headerAt + FRAME_OVERHEAD + buf.readUInt32BE(headerAt + 3)
   const exchangeEnd = start + 1 + buf[start]
   return {
     exchange: buf.toString('utf8', start + 1, exchangeEnd),
-    routingKey: buf.toString('utf8', exchangeEnd + 1, headerAt),
+    routingKey: buf.toString('utf8', exchangeEnd + 1, namesEnd),
     redelivered: taken.redelivered,
     properties: Buffer.from(buf.subarray(headerAt + 7 + PROPERTIES_AT, headerEnd - 1)),
     body: headerEnd === end ? Buffer.alloc(0) : Buffer.from(buf.subarray(headerEnd + 7, end - 1)),

@@ -3,7 +3,7 @@
 // recent-history.ts and delay.ts.
 import { deliveryModeOf } from '../../protocol/properties'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
-import { storedHeaderStart } from '../../storage/segment'
+import { STORED_TAIL_BYTES, storedNamesEnd } from '../../storage/segment'
 import type { Ticket } from './core-api'
 import { PROPERTIES_AT } from './routed-message'
 import type { VhostContext } from './vhost'
@@ -61,14 +61,15 @@ export class Shelf {
 
 /** A stored message as it came, in place. */
 export function asIncoming({ buf, start, end }: ByteRange): IncomingMessage {
-  const headerAt = storedHeaderStart(buf, start)
+  const namesEnd = storedNamesEnd(buf, start)
+  const headerAt = namesEnd + STORED_TAIL_BYTES
   const headerStart = headerAt + FRAME_HEAD
   const headerEnd = headerStart + buf.readUInt32BE(headerAt + 3)
   const hasBody = headerEnd + 1 < end
   return {
     namesBuf: buf,
     namesStart: start,
-    namesEnd: headerAt,
+    namesEnd,
     headerBuf: buf,
     headerStart,
     headerEnd,

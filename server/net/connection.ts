@@ -110,10 +110,13 @@ export class Connection implements ConnectionView, FrameSink {
   private onData(chunk: Buffer): void {
     this.receivedBytes += chunk.length
     this.lastReceivedMs = this.hub.now
+    const { store } = this.hub.core.journal
+    store.startBorrowing()
     this.guard(() => {
       const rest = this.handshake.isHeaderDue ? this.handshake.onHeaderBytes(chunk) : chunk
       if (rest !== null && rest.length > 0) this.parser.push(rest)
     })
+    store.stopBorrowing()
     this.keepBorrowed()
     const { core } = this.hub
     if (this.isFinishing && !this.isAssembling) this.finish()

@@ -4,7 +4,7 @@
 import { writeDeliverPrefix, writeGetOkPrefix, writeReturnPrefix } from '../../protocol/basic-codec'
 import { copyBytes } from '../../storage/bytes'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
-import { storedHeaderStart } from '../../storage/segment'
+import { STORED_TAIL_BYTES, storedNamesEnd } from '../../storage/segment'
 import type { OutBuffer } from './out-buffer'
 
 const FRAME_END = 0xce
@@ -24,13 +24,13 @@ export function writeDelivery(
   stored: ByteRange,
 ): number {
   const { buf, start, end } = stored
-  const headerAt = storedHeaderStart(buf, start)
+  const namesEnd = storedNamesEnd(buf, start)
   out.reserve(METHOD_ROOM + consumerTag.length + (end - start))
-  let at = writeDeliverPrefix(out.buf, out.at, channel, consumerTag, deliveryTag, redelivered, headerAt - start)
-  at = copyBytes(buf, start, headerAt, out.buf, at)
+  let at = writeDeliverPrefix(out.buf, out.at, channel, consumerTag, deliveryTag, redelivered, namesEnd - start)
+  at = copyBytes(buf, start, namesEnd, out.buf, at)
   out.buf[at] = FRAME_END
   out.at = at + 1
-  return writeContent(out, channel, frameMax, buf, headerAt, end)
+  return writeContent(out, channel, frameMax, buf, namesEnd + STORED_TAIL_BYTES, end)
 }
 
 /** basic.get-ok; `remaining` is what the queue still holds ready. */
@@ -44,14 +44,14 @@ export function writeGetOk(
   stored: ByteRange,
 ): number {
   const { buf, start, end } = stored
-  const headerAt = storedHeaderStart(buf, start)
+  const namesEnd = storedNamesEnd(buf, start)
   out.reserve(METHOD_ROOM + (end - start))
-  let at = writeGetOkPrefix(out.buf, out.at, channel, deliveryTag, redelivered, headerAt - start + 4)
-  at = copyBytes(buf, start, headerAt, out.buf, at)
+  let at = writeGetOkPrefix(out.buf, out.at, channel, deliveryTag, redelivered, namesEnd - start + 4)
+  at = copyBytes(buf, start, namesEnd, out.buf, at)
   at = out.buf.writeUInt32BE(remaining, at)
   out.buf[at] = FRAME_END
   out.at = at + 1
-  return writeContent(out, channel, frameMax, buf, headerAt, end)
+  return writeContent(out, channel, frameMax, buf, namesEnd + STORED_TAIL_BYTES, end)
 }
 
 /** basic.return 312 NO_ROUTE of a message that was not stored. */

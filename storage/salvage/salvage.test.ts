@@ -78,7 +78,7 @@ describe('salvage', () => {
 
   it('names messages whose bytes are damaged, and keeps all others', async () => {
     const { contents } = await fillDirectory(from)
-    overwrite(find('13.9 13.9') + 100, Buffer.from('#'))
+    overwrite(find('13.9 '.repeat(50)) + 100, Buffer.from('#'))
     const { losses } = await run()
     expect(losses.join('\n')).toMatch(/^log entry \d+ \(page \d+, at byte \d+ of .*leveret\.db\): .*checksum/)
     expect(losses.join('\n')).toContain('messages of queue "/ orders" lost')
@@ -89,7 +89,7 @@ describe('salvage', () => {
   it('has only a note for damage where nothing is needed any more', async () => {
     const { contents } = await fillDirectory(from)
     // Round 3 is settled, and stays in the log behind round 1, which is not.
-    overwrite(find('3.9 3.9 3.9') + 100, Buffer.from('#'))
+    overwrite(find('3.9 '.repeat(50)) + 100, Buffer.from('#'))
     const report = await run()
     expect([report.losses, report.notes.length]).toEqual([[], 1])
     expect((await readDirectory(to)).contents).toEqual(contents)
