@@ -99,7 +99,6 @@ export class Connection implements ConnectionView, FrameSink {
     this.handshake = new Handshake(this)
     hub.add(this)
     socket.setNoDelay(true)
-    socket.on('data', (chunk: Buffer) => this.onData(chunk))
     socket.on('close', () => this.onSocketClosed())
     socket.on('error', () => {}) // 'close' follows
     socket.on('end', () => this.onPeerEnded())
@@ -107,7 +106,8 @@ export class Connection implements ConnectionView, FrameSink {
 
   // -- in -------------------------------------------------------------------------------------------------------------
 
-  private onData(chunk: Buffer): void {
+  /** The chunk is not kept. */
+  readonly onData = (chunk: Buffer): void => {
     this.receivedBytes += chunk.length
     this.lastReceivedMs = this.hub.now
     const { store } = this.hub.core.journal

@@ -2,6 +2,7 @@
 import { createServer, type Server } from 'node:net'
 import { Connection } from './connection'
 import type { Hub } from './hub'
+import { SharedReads } from './shared-reads'
 
 export class Listener {
   private constructor(
@@ -13,11 +14,12 @@ export class Listener {
   /** Port 0 takes a free one. Rejects with the system's error (EADDRINUSE, EACCES). */
   static open(hub: Hub, host: string, port: number): Promise<Listener> {
     return new Promise((resolve, reject) => {
-      const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      const reads = new SharedReads()
+      const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => {
         if (hub.open.size >= hub.limits.connectionsMax) {
           hub.log.warn('Connection refused: limit reached', { limit: hub.limits.connectionsMax })
           socket.destroy()
-        } else new Connection(socket, hub)
+        } else reads.takeOver(socket, (taken) => new Connection(taken, hub).onData)
       })
       server.once('error', reject)
       server.listen({ host, port, backlog: 1024 }, () => {

@@ -107,6 +107,28 @@ describe('frames', () => {
     expect(await channel.empty(queue)).toEqual(['ok'])
   })
 
+  it('may be cut anywhere, with those of another connection between the pieces', async () => {
+    const [one, other] = [await broker.channel(), await broker.channel()]
+    const queue = await broker.queue(one)
+    const text = (n: number) => `message ${n} `.repeat(3)
+    const published = (n: number) =>
+      one.connection.gather(() => one.publishTo(queue, text(n), { messageId: `id ${n}` }))
+    const length = published(0).length
+    const sent: string[] = []
+    for (let cut = 1; cut < length; cut++) {
+      const bytes = published(100 + cut) // numbers of as many digits each
+      one.connection.write(bytes.subarray(0, cut))
+      await one.connection.written()
+      await other.connection.roundTrip() // by then the first piece was most likely read
+      other.publishTo(queue, `between ${cut}`)
+      await other.connection.roundTrip()
+      one.connection.write(bytes.subarray(cut))
+      await one.sync(queue)
+      sent.push(`between ${cut}`, text(100 + cut))
+    }
+    expect(await one.empty(queue)).toEqual(sent)
+  })
+
   it('a frame of the full negotiated size is taken', async () => {
     const channel = await broker.channel({ tune: { frameMax: 8192 } })
     const queue = await broker.queue(channel)
