@@ -96,7 +96,7 @@ export class MessageStore {
     if (isWhole(m)) this.borrow(m.namesBuf, m.namesStart - STORED_HEAD_BYTES, size)
     else {
       this.keepBorrowed()
-      slab.fill(0, segment.used, segment.used + STORED_HEAD_BYTES)
+      for (let i = segment.used; i < segment.used + STORED_HEAD_BYTES; i++) slab[i] = 0
       copyMessage(m, slab, segment.used + STORED_HEAD_BYTES)
     }
     segment.used += size

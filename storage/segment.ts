@@ -10,7 +10,9 @@
 // frames behind the tail, in which it patches the channel numbers only. Head and tail are zeros and CE where the message came in
 // another way. A body that came in several frames is stored as one, and split again for a receiver whose frame-max is smaller.
 // The places of messages that are handed around begin at the names.
+
 import type { ReturnCounts } from './batch-codec'
+import { readWord } from './bytes'
 import type { LogPosition } from './log-backend'
 
 export const SEGMENT_TICKETS = 4096
@@ -23,7 +25,7 @@ export const STORED_TAIL_BYTES = 2
 
 /** Length of the body of the stored message whose names are at `start`, read from its content header. */
 export function storedBodyLength(slab: Buffer, start: number): number {
-  return slab.readUInt32BE(storedHeaderStart(slab, start) + 7 + 8) // upper half is 0: a body fits in 32 bits
+  return readWord(slab, storedHeaderStart(slab, start) + 7 + 8) // upper half is 0: a body fits in 32 bits
 }
 
 /** Where the content header frame of the stored message begins. */

@@ -2,7 +2,7 @@
 // already has its names and frames as a delivery needs them (storage/segment.ts): they are copied and their channel numbers
 // patched. Only a body over the receiver's frame-max is split anew. Hot.
 import { writeDeliverPrefix, writeGetOkPrefix, writeReturnPrefix } from '../../protocol/basic-codec'
-import { copyBytes } from '../../storage/bytes'
+import { copyBytes, readWord } from '../../storage/bytes'
 import type { ByteRange, IncomingMessage } from '../../storage/message-store'
 import { STORED_TAIL_BYTES, storedNamesEnd } from '../../storage/segment'
 import type { OutBuffer } from './out-buffer'
@@ -26,10 +26,9 @@ export function writeDelivery(
   const { buf, start, end } = stored
   const namesEnd = storedNamesEnd(buf, start)
   out.reserve(METHOD_ROOM + consumerTag.length + (end - start))
-  let at = writeDeliverPrefix(out.buf, out.at, channel, consumerTag, deliveryTag, redelivered, namesEnd - start)
-  at = copyBytes(buf, start, namesEnd, out.buf, at)
-  out.buf[at] = FRAME_END
-  out.at = at + 1
+  out.at = writeDeliverPrefix(out.buf, out.at, channel, consumerTag, deliveryTag, redelivered, namesEnd - start)
+  out.copy(buf, start, namesEnd)
+  out.buf[out.at++] = FRAME_END
   return writeContent(out, channel, frameMax, buf, namesEnd + STORED_TAIL_BYTES, end)
 }
 
@@ -96,7 +95,7 @@ function writeContent(
   headerAt: number,
   end: number,
 ): number {
-  const headerEnd = headerAt + FRAME_OVERHEAD + buf.readUInt32BE(headerAt + 3)
+  const headerEnd = headerAt + FRAME_OVERHEAD + readWord(buf, headerAt + 3)
   const bodyLength = headerEnd === end ? 0 : end - headerEnd - FRAME_OVERHEAD
   const at = out.at
   if (bodyLength + FRAME_OVERHEAD > frameMax) {
@@ -105,7 +104,7 @@ function writeContent(
     writeBody(out, channel, frameMax, buf, headerEnd + 7, end - 1)
     return bodyLength
   }
-  out.at = copyBytes(buf, headerAt, end, out.buf, at)
+  out.copy(buf, headerAt, end)
   patchChannel(out.buf, at, channel)
   if (bodyLength !== 0) patchChannel(out.buf, at + headerEnd - headerAt, channel)
   return bodyLength

@@ -1,6 +1,8 @@
 // What a connection has to say this turn, in a few blocks: written by server/net through the protocol writers, handed to the
 // socket once per turn. Idle connections hold no block.
 
+import { copyWords, viewOf, WORDS_BYTES_MAX } from '../../storage/bytes'
+
 /** Of the first block of a turn: mostly it is all, and many connections that each say little must not each use up much memory. */
 const FIRST_BYTES = 4 * 1024
 /** Of the others. A processor's nearer caches hold a few. */
@@ -34,13 +36,18 @@ function keep(blocks: Buffer[], block: Buffer): void {
   if (blocks.length * block.length < POOL_BYTES_MAX) blocks.push(block)
 }
 
-const EMPTY = Buffer.alloc(0)
+const EMPTY: Buffer = Buffer.alloc(0)
+const NO_VIEW = viewOf(EMPTY)
 
 export class OutBuffer {
   /** The block that is written to; `reserve` changes it. */
   buf: Buffer = EMPTY
   /** Bytes written to `buf`; writers set it to what they return. */
   at = 0
+  private view = NO_VIEW // of `buf`
+  /** What `copy` copied from last. */
+  private source: Buffer = EMPTY
+  private sourceView = NO_VIEW
   private readonly full: Buffer[] = []
   private readonly sizes: number[] = []
   private fullBytes = 0
@@ -57,6 +64,19 @@ export class OutBuffer {
     if (this.at + bytes > this.buf.length) this.next(bytes)
   }
 
+  /** Adds src[start, end), for which there must be room. */
+  copy(src: Buffer, start: number, end: number): void {
+    if (end - start > WORDS_BYTES_MAX) src.copy(this.buf, this.at, start, end)
+    else {
+      if (src !== this.source) {
+        this.source = src
+        this.sourceView = viewOf(src)
+      }
+      copyWords(this.sourceView, start, end, this.view, this.at)
+    }
+    this.at += end - start
+  }
+
   append(bytes: Uint8Array): void {
     this.reserve(bytes.length)
     this.buf.set(bytes, this.at)
@@ -71,6 +91,9 @@ export class OutBuffer {
     sizes.length = 0
     if (this.at > 0) onBlock(this.buf, this.at)
     this.buf = EMPTY
+    this.view = NO_VIEW
+    this.source = EMPTY // or a connection that rests would hold on to it
+    this.sourceView = NO_VIEW
     this.at = 0
     this.fullBytes = 0
   }
@@ -83,6 +106,7 @@ export class OutBuffer {
       this.fullBytes += this.at
     }
     this.buf = this.fullBytes === 0 ? this.pool.takeFirst(bytes) : this.pool.take(bytes)
+    this.view = viewOf(this.buf)
     this.at = 0
   }
 }

@@ -7,6 +7,7 @@ import { ReplyCode } from '../../protocol/constants'
 import { ChannelError, ConnectionError, NO_METHOD } from '../../protocol/errors'
 import { validateProperties } from '../../protocol/properties'
 import { M } from '../../protocol/spec'
+import { readWord } from '../../storage/bytes'
 import type { IncomingMessage } from '../../storage/message-store'
 
 const BASIC_CLASS = 60
@@ -74,7 +75,7 @@ export class PublishAssembly implements IncomingMessage {
     if (this.expecting !== Expecting.Header) throw unexpected(this.expecting, 'header')
     if (end - start < PROPERTIES_AT + 2)
       throw new ConnectionError(ReplyCode.SYNTAX_ERROR, 'content header too short', M.basicPublish)
-    const classId = buf.readUInt16BE(start)
+    const classId = (buf[start] << 8) | buf[start + 1]
     if (classId !== BASIC_CLASS) {
       throw new ConnectionError(
         ReplyCode.UNEXPECTED_FRAME,
@@ -87,7 +88,7 @@ export class PublishAssembly implements IncomingMessage {
     this.headerStart = start
     this.headerEnd = end
     this.isBorrowed = true // anew, when the names came with an earlier chunk
-    this.bodySize = buf.readUInt32BE(start + 4) * 0x100000000 + buf.readUInt32BE(start + 8)
+    this.bodySize = readWord(buf, start + 4) * 0x100000000 + readWord(buf, start + 8)
     if (this.heldBytes > 0) this.release()
     this.bodyBuf = EMPTY
     this.bodyStart = 0
