@@ -43,6 +43,8 @@ const BODY_FRAME = 3
 const POOL_SLABS_MAX = 32
 const NOTHING: Buffer = Buffer.alloc(0)
 const NO_OFFSETS = new Uint32Array(0)
+const LEAST_COUNT = 64
+const COUNT_SLACK = 9 / 8
 const PAGE_OUT_STEP_SLABS = 4
 /** Slabs are looked through again when there is so much more of them. */
 const LOOK_AGAIN = 9 / 8
@@ -55,6 +57,8 @@ export class MessageStore {
   slabBytes = 0
   private current: Segment
   private hot: Segment
+  /** Messages that the next segment will have, by the one before: to grow is to copy. */
+  private likelyCount = LEAST_COUNT
   private nextSegment = 1
   /** The one segment at rest whose references are laid out. */
   private expanded: Segment | null = null
@@ -360,6 +364,7 @@ export class MessageStore {
     const old = this.current
     if (old.live === 0) this.drop(old)
     else this.resident.push(old)
+    this.likelyCount = Math.min(SEGMENT_TICKETS, Math.max(LEAST_COUNT, Math.ceil(old.count * COUNT_SLACK)))
     this.current = this.open(size)
     this.hot = this.current
     return this.current
@@ -368,7 +373,7 @@ export class MessageStore {
   private open(bytes: number): Segment {
     const slab = this.takeSlab(bytes)
     this.slabBytes += slab.length
-    const segment = new Segment(this.nextSegment++, slab)
+    const segment = new Segment(this.nextSegment++, slab, this.likelyCount)
     this.segments.set(segment.number, segment)
     return segment
   }

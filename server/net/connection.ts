@@ -233,9 +233,17 @@ export class Connection implements ConnectionView, FrameSink {
   /** A channel with a message begun; while null, none has. */
   private assembling: Channel | null = null
 
+  /** Of the frame before: those of one message come one after the other. */
+  private lastChannel: Channel | undefined = undefined
+
+  private channelOf(number: number): Channel | undefined {
+    if (this.lastChannel?.number !== number) this.lastChannel = this.channels.get(number)
+    return this.lastChannel
+  }
+
   onMethod(number: number, id: number, buf: Buffer, start: number, end: number): void {
     this.receivedFrames++
-    const channel = this.channels.get(number)
+    const channel = this.channelOf(number)
     try {
       if (channel === undefined) this.onOtherMethod(number, id, buf, start, end)
       else if (this.state !== 'closing') {
@@ -255,7 +263,7 @@ export class Connection implements ConnectionView, FrameSink {
   onHeader(number: number, buf: Buffer, start: number, end: number): void {
     this.receivedFrames++
     if (this.state === 'closing') return
-    const channel = this.channels.get(number)
+    const channel = this.channelOf(number)
     try {
       if (channel === undefined) throw this.strayContent(number)
       channel.onHeader(buf, start, end)
@@ -267,7 +275,7 @@ export class Connection implements ConnectionView, FrameSink {
   onBody(number: number, buf: Buffer, start: number, end: number): void {
     this.receivedFrames++
     if (this.state === 'closing') return
-    const channel = this.channels.get(number)
+    const channel = this.channelOf(number)
     try {
       if (channel === undefined) throw this.strayContent(number)
       channel.onBody(buf, start, end)
@@ -360,6 +368,7 @@ export class Connection implements ConnectionView, FrameSink {
 
   removeChannel(channel: Channel): void {
     if (!this.channels.delete(channel.number)) return
+    this.lastChannel = undefined
     this.hub.removeConfirming(channel)
     this.hub.core.churn.channelsClosed++
     this.hub.core.limits.onChannel(this.user, -1)
