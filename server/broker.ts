@@ -29,6 +29,9 @@ export interface StopOptions {
 /** In the data directory, for as long as a backup is made and fetched. */
 const BACKUP_FILE = 'leveret.db-backup'
 
+/** Clients that wait for the broker's start try again every few milliseconds, and say four things before they are in. */
+const FIRST_CLIENTS_MS = 30
+
 /** How long clients get to answer connection.close when the broker stops. */
 const STOP_GRACE_MS = 2000
 
@@ -37,6 +40,8 @@ interface AdminServer {
   port: number
   close(): Promise<void>
 }
+
+const diskOf = ({ data }: ResolvedConfig): SqliteBackend | null => (data === null ? null : new SqliteBackend(data))
 
 export class Broker {
   private listener: Listener | null = null
@@ -60,16 +65,17 @@ export class Broker {
     })
   }
 
-  /** Resolves when connections are accepted. Rejects with StartupError or ConfigError, whose messages are for people. */
-  static async start(options: BrokerOptions = {}): Promise<Broker> {
+  /** Resolves when connections are accepted. Rejects with StartupError or ConfigError, whose messages are for people. `disk`: of the
+   *  data directory, when whoever calls has prepared it already. */
+  static async start(options: BrokerOptions = {}, disk: SqliteBackend | null = null): Promise<Broker> {
     const { clock = systemClock, ...rest } = options
-    const broker = Broker.build(resolveOptions(rest), options.logger ?? silentLogger, clock)
+    const config = resolveOptions(rest)
+    const broker = Broker.build(config, options.logger ?? silentLogger, clock, disk ?? diskOf(config))
     await broker.open()
     return broker
   }
 
-  private static build(config: ResolvedConfig, to: Logger, clock: Clock): Broker {
-    const disk = config.data === null ? null : new SqliteBackend(config.data)
+  private static build(config: ResolvedConfig, to: Logger, clock: Clock, disk: SqliteBackend | null): Broker {
     const backend = disk ?? new MemoryBackend()
     const identity = { version, nodeName: config.nodeName, clusterName: config.nodeName }
     const limits = {
@@ -119,8 +125,9 @@ export class Broker {
     }
   }
 
-  /** Loaded after AMQP listens: Fastify takes longer to load than the rest to start. */
+  /** Loaded after AMQP listens, and after those who waited for that were served: Fastify takes longer to load than the rest to start. */
   private async openAdmin(host: string, port: number): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, FIRST_CLIENTS_MS))
     const { startAdmin } = await import('./admin')
     const options = { host, port, logger: this.logger }
     this.admin = await startAdmin(this.management, options).catch((e: Error) => refuse(e, 'admin-port', host, port))

@@ -53,8 +53,14 @@ export class SqliteBackend implements LogBackend {
     private readonly limits: Partial<SqliteLimits> = {},
   ) {}
 
+  /** Starts the thread, which takes as long as loading the rest of a broker, and touches nothing. Need not be called. */
+  prepare(): this {
+    if (this.worker === undefined) this.start()
+    return this
+  }
+
   async open(): Promise<Opened> {
-    this.start()
+    this.prepare()
     try {
       const opened = (await this.request({ call: 'open' })) as Opened
       this.isOpen = true

@@ -1,6 +1,7 @@
 // `leveret start`: runs a broker, says where it listens, and stops it when the process is told to. Called by
 // command-line.ts.
 import { resolve } from 'node:path'
+import type { SqliteBackend } from '../../storage/sqlite-backend'
 import type { Broker } from '../broker'
 import type { CliConfig } from '../config'
 import { createLineLogger } from '../logger'
@@ -17,9 +18,10 @@ const echoMs = 500
 export async function start(options: Readonly<Record<string, unknown>>, context: CliContext): Promise<number> {
   const { logLevel, ...config } = await readConfig(options, context)
   const stopSignals = watchStopSignals(context)
+  const disk = config.data === null ? null : await diskThread(config.data)
   const { Broker } = await import('../broker')
   const logger = createLineLogger(logLevel, context.print)
-  const broker = await Broker.start({ ...config, logger }).catch(explainMissingBinding)
+  const broker = await Broker.start({ ...config, logger }, disk).catch(explainMissingBinding)
   for (const line of describeBroker(broker, config)) context.print(line)
   context.print('Server startup complete') // what test containers and scripts wait for, word for word
   const failure = await Promise.race([stopSignals.first, broker.failed])
@@ -33,6 +35,12 @@ export async function start(options: Readonly<Record<string, unknown>>, context:
   void stopSignals.second.then(() => broker.stop({ hurry: true })).catch(() => {}) // `stopped` rejects with the same
   await stopped
   return 0
+}
+
+/** Its thread starts while the broker is loaded. */
+async function diskThread(data: string): Promise<SqliteBackend> {
+  const { SqliteBackend } = await import('../../storage/sqlite-backend')
+  return new SqliteBackend(data).prepare()
 }
 
 interface StopSignals {
