@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { type CertificateFiles, makeCertificate } from '../clients/raw'
 import { parseAmqpUrl } from './generator/amqp-url'
 import { Link } from './generator/link'
 import { nowUs } from './generator/monotonic'
@@ -17,6 +18,8 @@ const connectRetryMs = 3
 
 export interface RunningBroker {
   url: string
+  /** The same with TLS; null where the broker has no such port, as far as we know. */
+  tlsUrl: string | null
   pid: number | null
   /** From the start of its process to the first connection that was opened in full; null when it ran already. */
   startMs: number | null
@@ -31,7 +34,8 @@ export interface RunningBroker {
 
 export interface BrokerSource {
   name: string
-  start(): Promise<RunningBroker>
+  /** `hasTls`: with a port for TLS, too; takes the openssl command. */
+  start(hasTls?: boolean): Promise<RunningBroker>
 }
 
 interface Settings {
@@ -46,27 +50,48 @@ interface Settings {
 export function runningBroker(url: string, pid: number | null): BrokerSource {
   const start = async (): Promise<RunningBroker> => {
     const product = await productAt(url)
-    return { url, pid, startMs: null, product, dataDirectory: null, probe: null, stop: async () => {} }
+    const tlsUrl = parseAmqpUrl(url).tls ? url : null
+    return { url, tlsUrl, pid, startMs: null, product, dataDirectory: null, probe: null, stop: async () => {} }
   }
   return { name: 'broker', start }
 }
 
 export function leveret(settings: Settings): BrokerSource {
-  const start = async (): Promise<RunningBroker> => {
+  const start = async (hasTls = false): Promise<RunningBroker> => {
     const folder = makeFolder(settings)
-    const [port, adminPort] = await freePorts(2)
+    const [port, tlsPort, adminPort] = await freePorts(3)
     const profile = settings.profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${settings.profile}`]
     const main = join(__dirname, '..', 'server', 'main.js')
     const { isProbed = false, options = [] } = settings
     const probe = isProbed ? ['--require', join(__dirname, 'probe', 'inside.js')] : []
     const args = [...profile, ...probe, ...NODE_FLAGS, main, 'start', '--data', join(folder, 'data'), ...options]
     const amqp = ['--host', '127.0.0.1', '--port', String(port)]
+    const tls = hasTls ? tlsOptions(tlsPort, makeCertificate(folder)) : []
     const admin = ['--admin-host', '127.0.0.1', '--admin-port', String(adminPort)]
     const { env, execPath: command } = process
-    return launch({ folder, port, command, args: [...args, ...amqp, ...admin], env, isProbed })
+    return launch({
+      folder,
+      port,
+      tlsPort: hasTls ? tlsPort : null,
+      command,
+      args: [...args, ...amqp, ...tls, ...admin],
+      env,
+      isProbed,
+    })
   }
   return { name: 'leveret', start }
 }
+
+const tlsOptions = (port: number, { cert, key }: CertificateFiles): string[] => [
+  ...['--tls-port', String(port)],
+  ...['--tls-cert', cert, '--tls-key', key],
+]
+
+const rabbitmqTls = (port: number, { cert, key }: CertificateFiles): string[] => [
+  `listeners.ssl.1 = 127.0.0.1:${port}`,
+  `ssl_options.certfile = ${cert}`,
+  `ssl_options.keyfile = ${key}`,
+]
 
 /** Those that `npm start` and the leveret command give. */
 const NODE_FLAGS = ['--max-semi-space-size=1']
@@ -78,23 +103,40 @@ export function rabbitmq(settings: Settings): BrokerSource {
   if (!existsSync(rabbitmqServer)) {
     throw new Error('RabbitMQ is not installed: apt-get install --no-install-recommends rabbitmq-server')
   }
-  const start = async (): Promise<RunningBroker> => {
+  const start = async (hasTls = false): Promise<RunningBroker> => {
     const folder = makeFolder(settings)
-    const [port, distributionPort, epmdPort] = await freePorts(3)
-    const env = rabbitmqEnvironment(folder, port, distributionPort, epmdPort)
+    const [port, tlsPort, distributionPort, epmdPort] = await freePorts(4)
+    const tls = hasTls ? rabbitmqTls(tlsPort, makeCertificate(folder)) : []
+    const env = rabbitmqEnvironment(folder, port, distributionPort, epmdPort, tls)
     const pidFile = env.RABBITMQ_PID_FILE
     const onStopped = (): void => stopEpmd(epmdPort)
-    return launch({ folder, port, command: rabbitmqServer, args: [], env, pidFile, onStopped })
+    return launch({
+      folder,
+      port,
+      tlsPort: hasTls ? tlsPort : null,
+      command: rabbitmqServer,
+      args: [],
+      env,
+      pidFile,
+      onStopped,
+    })
   }
   return { name: 'rabbitmq', start }
 }
 
-function rabbitmqEnvironment(folder: string, port: number, distributionPort: number, epmdPort: number) {
+function rabbitmqEnvironment(
+  folder: string,
+  port: number,
+  distributionPort: number,
+  epmdPort: number,
+  tls: readonly string[],
+) {
   const at = (name: string): string => join(folder, name)
   for (const name of ['home', 'data', 'log']) mkdirSync(at(name))
   writeFileSync(at('plugins'), '[].')
   const config = [
     `listeners.tcp.1 = 127.0.0.1:${port}`,
+    ...tls,
     `distribution.listener.interface = 127.0.0.1`,
     `distribution.listener.port_range.min = ${distributionPort}`,
     `distribution.listener.port_range.max = ${distributionPort}`,
@@ -129,6 +171,7 @@ function stopEpmd(port: number): void {
 interface Launch {
   folder: string
   port: number
+  tlsPort: number | null
   command: string
   args: string[]
   env: NodeJS.ProcessEnv
@@ -160,6 +203,7 @@ async function launch(how: Launch): Promise<RunningBroker> {
   }
   process.once('exit', onAbort)
   const url = `amqp://guest:guest@127.0.0.1:${how.port}`
+  const tlsUrl = how.tlsPort === null ? null : `amqps://guest:guest@127.0.0.1:${how.tlsPort}`
   const exited = new Promise<void>((resolve) => child.once('close', () => resolve()))
   const stop = async (): Promise<void> => {
     await terminate(brokerPid(how, child), exited)
@@ -170,7 +214,16 @@ async function launch(how: Launch): Promise<RunningBroker> {
     const product = await firstConnection(url, child)
     const startMs = (nowUs() - startedUs) / 1000
     const probe = how.isProbed ? new Probe(child) : null
-    return { url, pid: brokerPid(how, child), startMs, product, dataDirectory: join(how.folder, 'data'), probe, stop }
+    return {
+      url,
+      tlsUrl,
+      pid: brokerPid(how, child),
+      startMs,
+      product,
+      dataDirectory: join(how.folder, 'data'),
+      probe,
+      stop,
+    }
   } catch (error) {
     const output = readFileSync(logPath, 'utf8').trim().split('\n').slice(-10).join('\n')
     await stop()

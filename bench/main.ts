@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type BrokerSource, leveret, type RunningBroker, rabbitmq, runningBroker } from './brokers'
 import type { Outcome } from './figures'
 import { measureFootprint } from './footprint'
-import { measureLoad } from './load'
+import { type LoadTarget, measureLoad } from './load'
 import { type BenchOptions, OptionsError, parseOptions } from './options'
 import { describeMachine, type Report, type RowReport, toJson, toMarkdown, toText } from './report'
 import { type LoadRow, type Row, rows, selectRows, smokeRows } from './rows'
@@ -15,7 +15,9 @@ const warmUpShare = 0.2
 
 async function main(args: string[]): Promise<number> {
   const options = parseOptions(args)
-  const chosen = selectRows(options.smoke ? smokeRows : rows, options.rows).map((row) => withLimits(row, options))
+  const chosen = selectRows(options.smoke ? smokeRows : rows, options.rows)
+    .map((row) => withLimits(row, options))
+    .filter((row) => row.kind === 'footprint' || !row.tls || hasTls(options))
   const sources = sourcesFor(options)
   if (options.list) return list(chosen)
   if (options.smoke) return smoke(sources[0], chosen, measure)
@@ -24,6 +26,11 @@ async function main(args: string[]): Promise<number> {
   return report.rows.some((row) => row.brokers.some((broker) => broker.outcomes.some((o) => o.faults.length > 0)))
     ? 1
     : 0
+}
+
+/** A broker that runs already is measured as its URL says. */
+function hasTls({ url, rows: asked }: BenchOptions): boolean {
+  return url === null || url.startsWith('amqps:') || asked.length > 0
 }
 
 function sourcesFor(options: BenchOptions): BrokerSource[] {
@@ -56,7 +63,7 @@ async function measureAll(
     const rowReport: RowReport = { row, brokers: sources.map((source) => ({ name: source.name, outcomes: [] })) }
     for (let repeat = 0; repeat < options.repeats; repeat++) {
       for (const [i, source] of sources.entries()) {
-        const broker = await source.start()
+        const broker = await source.start(row.kind === 'load' && row.tls)
         report.products[source.name] = broker.product
         rowReport.brokers[i].outcomes.push(await measureAndStop(row, broker))
       }
@@ -70,15 +77,20 @@ async function measureAll(
 /** Each measurement has a fresh broker: neither memory nor backlog of the row before. */
 async function measureAndStop(row: Row, broker: RunningBroker): Promise<Outcome> {
   try {
-    if (row.kind === 'load') await measureLoad(warmUpOf(row), broker)
+    if (row.kind === 'load') await measureLoad(warmUpOf(row), targetOf(row, broker))
     return await measure(row, broker)
   } finally {
     await broker.stop()
   }
 }
 
+function targetOf({ tls }: LoadRow, { url, tlsUrl, pid }: RunningBroker): LoadTarget {
+  if (tls && tlsUrl === null) throw new Error('this row needs TLS: give an amqps:// URL')
+  return { url: tls && tlsUrl !== null ? tlsUrl : url, pid }
+}
+
 async function measure(row: Row, broker: RunningBroker): Promise<Outcome> {
-  return row.kind === 'load' ? measureLoad(row, broker) : measureFootprint(row, broker)
+  return row.kind === 'load' ? measureLoad(row, targetOf(row, broker)) : measureFootprint(row, broker)
 }
 
 /** A first part is thrown away: both brokers' just-in-time compilers then know the path. */

@@ -13,6 +13,8 @@ export interface LoadRow {
   durable: boolean
   /** How many publishing connections, queues with one consuming connection each. */
   publishers: number
+  /** Encrypted connections. */
+  tls: boolean
   queues: number
   /** own: publisher i feeds queue i. fanout: each message reaches every queue through a fanout exchange. */
   routing: 'own' | 'fanout'
@@ -45,6 +47,7 @@ const load = {
   phases: 'together',
   durable: false,
   publishers: 1,
+  tls: false,
   queues: 1,
   routing: 'own',
   confirmWindow: 0,
@@ -108,6 +111,8 @@ export const rows: readonly Row[] = [
     ratePerSecond: 5000,
     limit: { seconds: 10 },
   },
+  { ...load, id: 'i-tls-16B', title: '16 B, transient, auto-ack, TLS', bodyBytes: 16, tls: true },
+  { ...load, id: 'i-tls-1KiB', title: '1 KiB, transient, auto-ack, TLS', bodyBytes: 1024, tls: true },
   {
     kind: 'footprint',
     id: 'h-connections',

@@ -8,7 +8,7 @@ export async function smoke(
   rows: readonly Row[],
   measure: (row: Row, broker: RunningBroker) => Promise<Outcome>,
 ): Promise<number> {
-  const broker = await source.start()
+  const broker = await source.start(true)
   let failed = 0
   try {
     for (const row of rows) {

@@ -1,6 +1,6 @@
 // The composition root: builds a broker from a configuration, starts it and stops it. The one place that knows every part.
 // Used by the command line (cli/start.ts) and by programs that embed a broker (index.ts).
-import { rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StartupError } from '../storage/log-backend'
 import { MemoryBackend } from '../storage/memory-backend'
@@ -45,6 +45,7 @@ const diskOf = ({ data }: ResolvedConfig): SqliteBackend | null => (data === nul
 
 export class Broker {
   private listener: Listener | null = null
+  private tlsListener: Listener | null = null
   private admin: AdminServer | null = null
   private stopping: Promise<void> | null = null
   /** Resolves with the reason when the broker cannot go on, and should be stopped. */
@@ -117,12 +118,22 @@ export class Broker {
         refuse(e, 'port', config.host, config.port),
       )
       this.listeners.push({ protocol: 'amqp', host: this.listener.host, port: this.listener.port })
+      if (config.tlsPort !== null) await this.openTls(config, config.tlsPort)
       if (config.adminPort !== null) await this.openAdmin(config.adminHost, config.adminPort)
     } catch (error) {
       this.listener?.close()
+      this.tlsListener?.close()
       await this.core.stop()
       throw error
     }
+  }
+
+  private async openTls({ host, tlsCert, tlsKey }: ResolvedConfig, port: number): Promise<void> {
+    const [cert, key] = await Promise.all([readPem('certificate', tlsCert), readPem('key', tlsKey)])
+    this.tlsListener = await Listener.open(this.hub, host, port, { cert, key }).catch((e) =>
+      e.code?.startsWith('ERR_OSSL') ? refusePem(tlsCert, tlsKey, e) : refuse(e, 'tls-port', host, port),
+    )
+    this.listeners.push({ protocol: 'amqp/ssl', host: this.tlsListener.host, port: this.tlsListener.port })
   }
 
   /** Loaded after AMQP listens, and after those who waited for that were served: Fastify takes longer to load than the rest to start. */
@@ -144,6 +155,7 @@ export class Broker {
 
   private async shutDown(): Promise<void> {
     this.listener?.close()
+    this.tlsListener?.close()
     await this.admin?.close()
     for (const connection of [...this.hub.open])
       connection.close("broker forced connection closure with reason 'shutdown'")
@@ -171,6 +183,10 @@ export class Broker {
     return this.listener?.port ?? 0
   }
 
+  get tlsPort(): number | null {
+    return this.tlsListener?.port ?? null
+  }
+
   get adminPort(): number | null {
     return this.admin?.port ?? null
   }
@@ -185,6 +201,16 @@ export class Broker {
   get adminUrl(): string | null {
     return this.admin === null ? null : `http://${reachable(this.config.adminHost)}:${this.admin.port}`
   }
+}
+
+function readPem(what: string, file: string | null): Promise<Buffer> {
+  return readFile(file ?? '').catch((error: Error) => {
+    throw new StartupError('unusable', `Cannot read the TLS ${what}: ${error.message}. Check --tls-cert and --tls-key.`)
+  })
+}
+
+function refusePem(cert: string | null, key: string | null, error: Error): never {
+  throw new StartupError('unusable', `${cert} and ${key} are not a certificate and its key: ${error.message}.`)
 }
 
 /** Whole, or not there. What an earlier process left is overwritten. */

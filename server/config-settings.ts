@@ -69,6 +69,24 @@ export const settings: { readonly [K in keyof SettingValues]: Setting<SettingVal
     standard: () => 5672,
     embedded: () => 0,
   },
+  tlsPort: {
+    name: 'tls-port',
+    kind: orOff(port(), 'off'),
+    description: 'port that AMQP clients connect to with TLS, as 5671; needs tls-cert and tls-key; off goes without',
+    standard: () => null,
+  },
+  tlsCert: {
+    name: 'tls-cert',
+    kind: orOff(text('<file>', 4096), 'off'),
+    description: 'certificate in PEM form, those of its issuers behind it',
+    standard: () => null,
+  },
+  tlsKey: {
+    name: 'tls-key',
+    kind: orOff(text('<file>', 4096), 'off'),
+    description: 'private key of that certificate in PEM form, without a passphrase',
+    standard: () => null,
+  },
   adminHost: {
     name: 'admin-host',
     kind: text('<address>'),

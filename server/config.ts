@@ -14,6 +14,9 @@ export interface ResolvedConfig {
   data: string | null // the data directory; null keeps everything in memory
   host: string
   port: number // 0: any free one
+  tlsPort: number | null // null: no TLS
+  tlsCert: string | null // file
+  tlsKey: string | null // file
   adminHost: string
   adminPort: number | null // null: no HTTP API
   memoryLimit: number // bytes
@@ -109,6 +112,9 @@ function resolve(
 ): CliConfig {
   const read = <K extends SettingKey>(key: K): Chosen<SettingValues[K]> =>
     choose<SettingValues[K]>(settings[key], candidates(key), defaults, problems)
+  if (read('tlsPort').value !== null && (read('tlsCert').value === null || read('tlsKey').value === null)) {
+    problems.push('tls-port needs tls-cert and tls-key, the files with the certificate and its key')
+  }
   const data = chooseData(read('data'), read('inMemory'), problems)
   const others = Object.keys(settings)
     .filter((key) => key !== 'data' && key !== 'inMemory')

@@ -98,7 +98,7 @@ async function overview(context: AdminContext, call: Call): Promise<Item> {
       ip_address: host,
       port,
       socket_opts: {},
-      tls: false,
+      tls: protocol === 'amqp/ssl',
     })),
     contexts: management.listeners
       .filter(({ protocol }) => protocol === 'http')

@@ -30,7 +30,9 @@ export function connectionItem({ management, rates }: AdminContext, connection: 
     timeout: connection.heartbeatSeconds,
     auth_mechanism: connection.authMechanism,
     client_properties: clientProperties,
-    ...NO_TLS,
+    ...(connection.tls === null
+      ? NO_TLS
+      : { ...NO_TLS, ssl: true, ssl_protocol: connection.tls.protocol, ssl_cipher: connection.tls.cipher }),
     recv_oct: connection.receivedBytes,
     recv_oct_details: details(rates.connection(connection, 'receivedBytes')),
     recv_cnt: connection.receivedFrames,

@@ -90,7 +90,11 @@ function describeBroker(broker: Broker, config: Omit<CliConfig, 'logLevel'>): st
   ]
 }
 
-const titles: Record<string, string> = { amqp: 'AMQP 0-9-1', http: 'HTTP API and metrics' }
+const titles: Record<string, string> = {
+  amqp: 'AMQP 0-9-1',
+  'amqp/ssl': 'AMQP 0-9-1 with TLS',
+  http: 'HTTP API and metrics',
+}
 
 function joinAddress(host: string, port: number): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`

@@ -116,6 +116,8 @@ export interface ConnectionView {
   readonly frameMax: number
   readonly heartbeatSeconds: number
   readonly authMechanism: string
+  /** null: not encrypted. */
+  readonly tls: { protocol: string; cipher: string } | null
   readonly clientProperties: FieldTable
   readonly receivedBytes: number
   readonly sentBytes: number
@@ -180,7 +182,7 @@ export interface DelayedMessage {
 }
 
 export interface Listener {
-  protocol: 'amqp' | 'http'
+  protocol: 'amqp' | 'amqp/ssl' | 'http'
   host: string
   port: number
 }

@@ -79,6 +79,7 @@ export class Connection implements ConnectionView, FrameSink {
   constructor(
     private readonly socket: Socket,
     readonly hub: Hub,
+    readonly tls: { protocol: string; cipher: string } | null = null,
   ) {
     this.host = socket.localAddress ?? ''
     this.port = socket.localPort ?? 0
@@ -615,7 +616,7 @@ function describeConnection(connection: Connection): FieldTable {
     peer_host: peerHost,
     peer_port: peerPort,
     protocol: '{0,9,1}',
-    ssl: false,
+    ssl: connection.tls !== null,
     user,
     vhost: vhostName,
     auth_mechanism: authMechanism,
