@@ -119,6 +119,7 @@ export class Connection implements ConnectionView, FrameSink {
     })
     store.stopBorrowing()
     this.keepBorrowed()
+    if (this.isParked) this.updateReading()
     const { core } = this.hub
     if (this.isFinishing && !this.isAssembling) this.finish()
     if (core.blockedFor !== null) this.blockIfPublishing(core.blockedFor)
@@ -140,11 +141,16 @@ export class Connection implements ConnectionView, FrameSink {
     })
   }
 
+  private isReading = true
+
   /** Reads from the socket, or does not. */
   private updateReading(): void {
     const isBlocked = this.state === 'blocked' && !this.isFinishing
-    if (this.isParked || this.isWaitingForRoom || isBlocked) this.socket.pause()
-    else this.socket.resume()
+    const isReading = !this.isParked && !this.isWaitingForRoom && !isBlocked
+    if (isReading === this.isReading) return
+    this.isReading = isReading
+    if (isReading) this.socket.resume()
+    else this.socket.pause()
   }
 
   blockIfPublishing(reason: string): void {
@@ -457,10 +463,10 @@ export class Connection implements ConnectionView, FrameSink {
     this.park()
   }
 
+  /** Reading stops when something comes: most wait for the answer, which is there before the kernel could be told. */
   private park(): void {
     this.isParked = true
     this.parser.pause()
-    this.updateReading()
   }
 
   private unpark(): void {
