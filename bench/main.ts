@@ -65,7 +65,10 @@ async function measureAll(
       for (const [i, source] of sources.entries()) {
         const broker = await source.start(row.kind === 'load' && row.tls)
         report.products[source.name] = broker.product
-        rowReport.brokers[i].outcomes.push(await measureAndStop(row, broker))
+        const outcome = await measureAndStop(row, broker).catch((error: Error) => {
+          throw new Error(`${row.id} on ${source.name}: ${error.message}`)
+        })
+        rowReport.brokers[i].outcomes.push(outcome)
       }
     }
     report.rows.push(rowReport)

@@ -57,6 +57,8 @@ const load = {
   limit: { seconds: 5 },
 } as const
 
+// By count: RabbitMQ takes what comes with TLS as fast as it is sent, and then works on it for minutes.
+const encrypted = { ...load, tls: true, limit: { messages: 1_000_000 } } as const
 const durable = { ...load, durable: true, confirmWindow: 1000, prefetch: 1000, ackEvery: 100 } as const
 const backlog = {
   ...load,
@@ -111,8 +113,8 @@ export const rows: readonly Row[] = [
     ratePerSecond: 5000,
     limit: { seconds: 10 },
   },
-  { ...load, id: 'i-tls-16B', title: '16 B, transient, auto-ack, TLS', bodyBytes: 16, tls: true },
-  { ...load, id: 'i-tls-1KiB', title: '1 KiB, transient, auto-ack, TLS', bodyBytes: 1024, tls: true },
+  { ...encrypted, id: 'i-tls-16B', title: '16 B, transient, auto-ack, TLS', bodyBytes: 16 },
+  { ...encrypted, id: 'i-tls-1KiB', title: '1 KiB, transient, auto-ack, TLS', bodyBytes: 1024 },
   {
     kind: 'footprint',
     id: 'h-connections',
