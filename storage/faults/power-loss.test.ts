@@ -15,6 +15,7 @@ import { type Changes, type Mark, random } from './power-loss-workload'
 const ROUNDS = Number(process.env.POWER_LOSS_ROUNDS ?? 1500)
 const SEED = Number(process.env.POWER_LOSS_SEED ?? 1)
 const STEPS = 1200
+const SOON_CALLS = 60
 const MARKS = '/confirmed'
 
 let place: string
@@ -135,7 +136,13 @@ const sameQueues = (ids: readonly number[], set: ReadonlySet<number>) =>
 function losePower(trace: Buffer, rounds: number) {
   const below = random(SEED)
   const calls = [...readTrace(trace)]
-  const moments = Array.from({ length: rounds }, () => below(calls.length)).sort((a, b) => a - b)
+  const failures = [...calls.keys()].filter((at) => calls[at].kind === 'F')
+  // Every second time soon after a sync that failed: what is done about it is done in a few calls.
+  const moment = (round: number) =>
+    round % 2 === 0 || failures.length === 0
+      ? below(calls.length)
+      : Math.min(calls.length, failures[below(failures.length)] + below(SOON_CALLS))
+  const moments = Array.from({ length: rounds }, (_, round) => moment(round)).sort((a, b) => a - b)
   const disk = new DiskImage(below)
   const promised = new Promised()
   const faults: string[] = []
