@@ -41,18 +41,22 @@ class FileImage {
 
   write(offset: number, bytes: Buffer): void {
     const end = offset + bytes.length
-    if (end > this.bytes.length) {
-      const larger = Buffer.alloc(Math.max(end, this.bytes.length * 2))
-      this.bytes.copy(larger, 0, 0, this.size)
-      this.bytes = larger
-    }
+    this.reserve(end)
     bytes.copy(this.bytes, offset)
     this.size = Math.max(this.size, end)
   }
 
   truncate(size: number): void {
     if (size < this.size) this.bytes.fill(0, size, this.size)
+    this.reserve(size)
     this.size = size
+  }
+
+  private reserve(size: number): void {
+    if (size <= this.bytes.length) return
+    const larger = Buffer.alloc(Math.max(size, this.bytes.length * 2))
+    this.bytes.copy(larger, 0, 0, this.size)
+    this.bytes = larger
   }
 }
 

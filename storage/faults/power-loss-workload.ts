@@ -31,6 +31,7 @@ const LIMITS = {
   commitsPerSlice: 2,
   freeBytesKept: 64 * 1024,
   vacuumBytesPerSlice: 64 * 1024,
+  truncatedBytesMax: 128 * 1024,
 }
 
 /** mulberry32 */
