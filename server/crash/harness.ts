@@ -30,6 +30,8 @@ const WARNING = /^\S+Z (warn|error) (?!.*Recovered)/
 const [DEAD_SOURCE] = DEAD_LETTERS.keys()
 /** How often all queues are emptied, so that they do not grow for ever. */
 const EMPTYINGS = 20
+/** How often a queue is looked into twice. */
+const SECOND_LOOKS = 20
 
 export class Harness {
   readonly world: World
@@ -97,7 +99,11 @@ export class Harness {
     const connection = await connect(broker.amqp)
     connection.on('error', () => {})
     const empties = this.random.chance(EMPTYINGS)
-    for (const name of LASTING_QUEUES) await this.lookInto(name, connection, broker, empties)
+    for (const name of LASTING_QUEUES) {
+      await this.lookInto(name, connection, broker, empties)
+      // What went back comes again, in the same order.
+      if (this.random.chance(SECOND_LOOKS)) await this.lookInto(name, connection, broker, false)
+    }
     const { churn, ledger } = this.world
     for (const name of CHURN_QUEUES) {
       churn.set(name, await exists(name, (channel) => channel.checkQueue(name), churn.get(name), connection))
