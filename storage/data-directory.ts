@@ -80,6 +80,25 @@ export function syncPath(file: string): void {
   }
 }
 
+/** Writes a file's own bytes into it again, and syncs them. A failed sync leaves pages that the kernel counts as written and no
+ *  later sync touches: this makes them new. No file if there is none. */
+export function writeAgain(file: string): void {
+  if (sizeOf(file) === 0) return
+  const descriptor = fs.openSync(file, 'r+')
+  try {
+    const bytes = Buffer.allocUnsafe(1024 * 1024)
+    const read = (at: number) => fs.readSync(descriptor, bytes, 0, bytes.length, at)
+    let at = 0
+    for (let length = read(0); length > 0; length = read(at)) {
+      fs.writeSync(descriptor, bytes, 0, length, at)
+      at += length
+    }
+    fs.fsyncSync(descriptor)
+  } finally {
+    fs.closeSync(descriptor)
+  }
+}
+
 const unusable = (what: string, error: unknown): StartupError =>
   new StartupError(
     'unusable',

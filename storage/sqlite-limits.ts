@@ -17,8 +17,11 @@ export interface SqliteLimits {
   commitsPerSlice: number
   /** Free pages kept in the file for reuse; what is over goes back to the file system. */
   freeBytesKept: number
-  /** Given back in the first slice. */
+  /** Given back in one slice. Half of `cacheBytes` at most: where the cache has no room for them, SQLite writes pages to the log
+   *  that are about to be no more. */
   vacuumBytesPerSlice: number
+  /** The file gets shorter by about so much at once: a commit waits for as long as the file system needs for that. */
+  truncatedBytesMax: number
   /** The database file grows no further: commits fail as `full`. */
   fileBytesMax: number
 }
@@ -35,5 +38,6 @@ export const DEFAULT_SQLITE_LIMITS: SqliteLimits = {
   commitsPerSlice: 16,
   freeBytesKept: 64 * MiB,
   vacuumBytesPerSlice: 2 * MiB,
+  truncatedBytesMax: 32 * MiB,
   fileBytesMax: Number.POSITIVE_INFINITY,
 }

@@ -5,7 +5,14 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import Database from 'better-sqlite3'
 import { crc32 } from './crc'
-import { claimDataDirectory, type DataDirectory, damaged, lockedError, salvageAdvice } from './data-directory'
+import {
+  claimDataDirectory,
+  type DataDirectory,
+  damaged,
+  lockedError,
+  salvageAdvice,
+  writeAgain,
+} from './data-directory'
 import { DatabaseLook, locateDamage, logBounds, readOpened } from './database-look'
 import { DefinitionTables, sumOf } from './definition-tables'
 import {
@@ -238,6 +245,7 @@ export class SqliteLog {
     const entries = this.look?.entries
     this.look?.close()
     this.look = null
+    writeAgain(`${this.place.databasePath}-wal`) // the life before may have ended with a failing disk
     this.connect()
     const opened = this.found ?? readOpened(this.db, this.place.databasePath)
     this.found = null
@@ -306,11 +314,13 @@ export class SqliteLog {
 
   /** After an I/O error nothing that this connection holds is trusted. But the log file may contain the failed commit's
    *  pages, whole and with valid checksums, behind the last good commit: a new connection would take them for
-   *  committed. The old one knows better, so it first moves what was committed into the database file and empties the log. While that
-   *  fails the disk is still broken, and the old connection stays. */
+   *  committed. The old one knows better, so it first moves what was committed into the database file and empties the log: which must
+   *  be on disk as a whole before, and may not be, since deletions are not synced. While that fails the disk is still broken, and the
+   *  old connection stays. */
   private reconnect(): void {
     if (this.db.open) {
       this.rollback()
+      writeAgain(`${this.place.databasePath}-wal`)
       this.db.pragma('wal_checkpoint(TRUNCATE)')
       this.db.close()
     }

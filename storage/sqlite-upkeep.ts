@@ -10,6 +10,10 @@ const FRAME_BYTES = PAGE_SIZE + 24
 
 /** So many deletions are worth a slice between commits, when none is overdue: one of a few rows takes nearly as long. */
 const REMOVALS_WORTH_A_SLICE = 64
+/** Under load, how long nothing follows on a slice of deletions, or of giving space back, in times of what it took. Giving back is
+ *  seldom and in short slices, and 10 GB are to be gone within a minute. */
+const REMOVAL_REST = 4
+const SPACE_REST = 1
 
 /** What was asked to be forgotten, in order: everything below a position, or a list of which the first `done` are gone. */
 type Removal = { before: LogPosition } | { positions: readonly LogPosition[]; done: number }
@@ -22,7 +26,11 @@ export class SqliteUpkeep {
   private committedSinceSlice = 0
   private readonly removalPace: Pace
   private readonly vacuumPace: Pace
-  private restUntil = 0 // performance.now() before which, under load, only deletions that lag behind are done
+  /** Of the file, and given back with the next checkpoint. */
+  private excessPages = 0
+  // performance.now() before which, under load, none is done: each has its own, or the deletions of steady traffic would hold up the rest
+  private removalsRestUntil = 0 // but those that lag behind are
+  private spaceRestsUntil = 0
 
   constructor(
     db: Database.Database,
@@ -30,7 +38,8 @@ export class SqliteUpkeep {
     public entries: number, // in the table
   ) {
     this.removalPace = new Pace(limits.removalsPerSlice, 2 * limits.commitsPerSlice, limits.sliceMs)
-    this.vacuumPace = new Pace(Math.ceil(limits.vacuumBytesPerSlice / PAGE_SIZE), 16, limits.sliceMs)
+    const pages = Math.ceil(limits.vacuumBytesPerSlice / PAGE_SIZE)
+    this.vacuumPace = new Pace(pages, Math.min(16, pages), limits.sliceMs, pages)
     this.use(db)
   }
 
@@ -62,14 +71,20 @@ export class SqliteUpkeep {
       this.checkpoint()
       return true
     }
-    const mayNow = isIdle || performance.now() >= this.restUntil
-    if (this.removals.length > 0 && (isIdle || (mayNow && this.isRemovalWorthwhile()) || this.isRemovalOverdue())) {
+    const now = performance.now()
+    const mayRemove = isIdle || (now >= this.removalsRestUntil && this.isRemovalWorthwhile()) || this.isRemovalOverdue()
+    if (this.removals.length > 0 && mayRemove) {
       this.committedSinceSlice = Math.max(0, this.committedSinceSlice - this.limits.commitsPerSlice)
-      this.timed(this.removalPace, (positions) => this.removeSlice(lastPosition, positions))
+      const ms = timed(this.removalPace, (positions) => this.removeSlice(lastPosition, positions))
+      this.removalsRestUntil = now + ms + REMOVAL_REST * ms
       return true
     }
     if (this.removals.length === 0) this.committedSinceSlice = 0
-    if (mayNow && this.vacuumSlice(isIdle)) return true
+    if ((isIdle || now >= this.spaceRestsUntil) && this.giveBack(isIdle)) {
+      const end = performance.now()
+      this.spaceRestsUntil = end + SPACE_REST * (end - now)
+      return true
+    }
     if (isIdle && walBytes > 0) this.checkpoint()
     return false
   }
@@ -87,15 +102,6 @@ export class SqliteUpkeep {
     return false
   }
 
-  /** Does a slice of about `sliceMs`, and lets it be followed, under load, by four times as long without another. */
-  private timed(pace: Pace, work: (size: number) => number): void {
-    const start = performance.now()
-    const size = work(pace.size)
-    const end = performance.now()
-    pace.note(size, end - start)
-    this.restUntil = end + 4 * (end - start)
-  }
-
   /** Deletes all that was asked for. */
   finish(lastPosition: LogPosition): void {
     while (this.removals.length > 0) this.removeSlice(lastPosition, this.limits.removalsPerSlice)
@@ -107,6 +113,7 @@ export class SqliteUpkeep {
    *  up by a reader. PASSIVE leaves the log file its size: overwriting is cheaper to sync than growing. */
   checkpoint(mode: 'PASSIVE' | 'TRUNCATE' = 'PASSIVE'): void {
     this.db.pragma(`wal_checkpoint(${mode})`)
+    this.excessPages = 0
   }
 
   /** What the log holds that is not yet in the database file. */
@@ -176,6 +183,13 @@ export class SqliteUpkeep {
 
   // -- space ----------------------------------------------------------------------------------------------------------
 
+  /** The file gets shorter in steps, for a commit has to wait while the file system does that. */
+  private giveBack(isIdle: boolean): boolean {
+    if (this.excessPages * PAGE_SIZE < this.limits.truncatedBytesMax) return this.vacuumSlice(isIdle)
+    this.checkpoint()
+    return true
+  }
+
   /** When idle, gives back what is free over `freeBytesKept`. Under load only while most of the file is free: pages given back
    *  that are needed again a moment later cost more than they gave. */
   private vacuumSlice(isIdle: boolean): boolean {
@@ -184,13 +198,23 @@ export class SqliteUpkeep {
     if (free <= kept) return false
     const excess = free - (isIdle ? kept : Math.max(kept, (this.sql.pages.get() as number) - free))
     if (excess <= 0) return false
-    this.timed(this.vacuumPace, (size) => {
+    timed(this.vacuumPace, (size) => {
       const pages = Math.min(excess, size)
       this.unsynced(() => this.db.exec(`PRAGMA incremental_vacuum(${pages})`))
+      this.excessPages += pages
       return pages
     })
     return true
   }
+}
+
+/** Does a slice of about `sliceMs`. Returns how long it took. */
+function timed(pace: Pace, work: (size: number) => number): number {
+  const start = performance.now()
+  const size = work(pace.size)
+  const ms = performance.now() - start
+  pace.note(size, ms)
+  return ms
 }
 
 /** How much to do in one slice so that it takes about `sliceMs`, learnt from the slices before. */
@@ -199,11 +223,12 @@ class Pace {
     public size: number,
     private readonly least: number,
     private readonly sliceMs: number,
+    private readonly most = Number.POSITIVE_INFINITY,
   ) {}
 
   note(done: number, ms: number): void {
     const wanted = (done * this.sliceMs) / Math.max(ms, 0.01)
-    this.size = Math.max(this.least, Math.round(Math.min(wanted, 2 * this.size)))
+    this.size = Math.max(this.least, Math.round(Math.min(wanted, 2 * this.size, this.most)))
   }
 }
 

@@ -1,6 +1,7 @@
 // What clients do to a broker's memory, each on a broker of its own with a low limit: backlogs in one queue and in many,
 // deliveries that nobody acknowledges or even reads, publishers that nobody can follow, thousands of connections.
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RunningBroker } from '../brokers'
 import { parseAmqpUrl } from '../generator/amqp-url'
@@ -8,6 +9,7 @@ import { Link } from '../generator/link'
 import { nowUs } from '../generator/monotonic'
 import { PublishBlock } from '../generator/publish-block'
 import { SteadyConsumer, SteadyPublisher } from '../generator/steady'
+import { LatencyHistogram } from '../histogram'
 
 /** The limit is for messages; the program itself, its garbage and what is on its way to the disk come on top. */
 const BESIDE_MIB = 150
@@ -21,6 +23,10 @@ const OUTRUN_MS = 5000
 const FLOOD_MS = 3000
 /** A consumer beside a publisher without limit keeps at least this share of its rate alone. */
 const FLOODED_SHARE_MIN = 0.5
+/** The file once a backlog is drained, when it has to be so small, and what a confirm may take until then. */
+const EMPTY_FILE_MAX = 100e6
+const EMPTY_WITHIN_S = 60
+const CONFIRM_P99_MAX_MS = 100
 
 export interface Scenario {
   title: string
@@ -46,6 +52,7 @@ export const scenarios: Scenario[] = [
     besideMiB: 200, // more than we want: what segments come and go with is garbage for a while
     run: (broker, messages) => fillAndDrain(broker, messages, names(MANY_QUEUES), true),
   },
+  { title: 'the space of a backlog that was drained', besideMiB: BESIDE_MIB, run: givesSpaceBack },
   { title: 'a consumer that never acknowledges', besideMiB: BESIDE_MIB, run: neverAcks },
   { title: `${SILENT_READERS} consumers that read nothing`, besideMiB: BESIDE_MIB, run: readNothing },
   { title: 'publishers that wait for nothing, and nobody consumes', besideMiB: BESIDE_MIB, run: outrun },
@@ -78,6 +85,48 @@ async function fillAndDrain(broker: RunningBroker, messages: number, queues: str
   })
   await consumer.close()
   return `filled ${perSecond(messages, filling)}, drained ${perSecond(messages, draining)}`
+}
+
+/** Somebody else publishes on, one message after the other, while the backlog goes and its space is given back. */
+async function givesSpaceBack(broker: RunningBroker, messages: number): Promise<string> {
+  await declare(broker, ['other'], true)
+  const other = await SteadyPublisher.open(broker.url, { queues: ['other'], bodyBytes: BODY_BYTES, persistent: true })
+  const taker = await SteadyConsumer.open(broker.url, PREFETCH, 1)
+  await taker.start(['other'])
+  await fill(broker, messages, ['q'], true)
+  const file = join(broker.dataDirectory ?? '', 'leveret.db')
+  const bytes = () => statSync(file).size
+  const full = bytes()
+
+  const consumer = await SteadyConsumer.open(broker.url, PREFETCH, ACK_EVERY)
+  await consumer.start(['q'])
+  let isDrained = false
+  const drained = consumer.untilConsumed(messages).then(() => {
+    isDrained = true
+  })
+  const meanwhile = await confirmTimes(other, () => isDrained)
+  await drained
+  const startedUs = nowUs()
+  const seconds = () => (nowUs() - startedUs) / 1e6
+  const after = await confirmTimes(other, () => bytes() <= EMPTY_FILE_MAX || seconds() > EMPTY_WITHIN_S)
+  const took = seconds()
+  if (bytes() > EMPTY_FILE_MAX) throw new Error(`after ${EMPTY_WITHIN_S} s the file still has ${inMB(bytes())}`)
+  if (Math.max(meanwhile.percentile(0.99), after.percentile(0.99)) > CONFIRM_P99_MAX_MS * 1000) {
+    throw new Error(`confirms of others take too long: ${inMs(meanwhile)}, then ${inMs(after)}`)
+  }
+  for (const link of [consumer, taker, other]) await link.close()
+  return `${inMB(full)} become ${inMB(bytes())} in ${took.toFixed(1)} s; confirms of others: draining ${inMs(meanwhile)}, then ${inMs(after)}`
+}
+
+/** Of one message after the other. */
+async function confirmTimes(publisher: SteadyPublisher, isOver: () => boolean): Promise<LatencyHistogram> {
+  const times = new LatencyHistogram()
+  while (!isOver()) {
+    const startedUs = nowUs()
+    await publisher.publish(1)
+    times.record(nowUs() - startedUs)
+  }
+  return times
 }
 
 async function neverAcks(broker: RunningBroker, messages: number): Promise<string> {
@@ -220,5 +269,12 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 
 const perSecond = (count: number, seconds: number): string =>
   `${Math.round(count / seconds).toLocaleString('en')} messages/s`
+
+const inMB = (bytes: number): string => `${Math.round(bytes / 1e6).toLocaleString('en')} MB`
+
+const inMs = (times: LatencyHistogram): string => {
+  const [p50, p99, max] = [0.5, 0.99, 1].map((p) => (times.percentile(p) / 1000).toFixed(1))
+  return `p50 ${p50}, p99 ${p99}, longest ${max} ms`
+}
 
 const percent = (share: number): string => `${Math.round(share * 100)} %`

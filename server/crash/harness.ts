@@ -1,29 +1,51 @@
 // One life after another of a broker on the same data directory: start, look whether everything is there, load, kill.
 import { setTimeout as pause } from 'node:timers/promises'
-import { type ChannelModel, connect } from 'amqplib'
+import { type Channel, type ChannelModel, type ConsumeMessage, connect } from 'amqplib'
 import type { Random } from '../core/simulation/random'
 import { type BrokerProcess, kill, startBroker } from './broker-process'
 import { type Found, Ledger, Violation } from './ledger'
-import { CHURN_QUEUES, declareAll, runLoad, WORK_QUEUES, World } from './load'
+import {
+  CHURN_EXCHANGE,
+  CHURN_QUEUES,
+  DEAD,
+  DEAD_LETTERS,
+  declareAll,
+  type Known,
+  LASTING_QUEUES,
+  runLoad,
+  World,
+} from './load'
 
 /** A life ends this long after the load began, at most. */
 const LOAD_MS_MAX = 400
 /** How often, in percent, a broker is killed while it starts. */
 const EARLY_KILLS = 25
-const EARLY_MS_MAX = 300
+/** At a random moment of so many times what the last start took. */
+const EARLY_SPAN = 1.1
+/** How long a queue may take to hand out everything, and dead letters to arrive. */
+const PATIENCE_MS = 10_000
+const DEAD_LETTERS_MS = 5000
+/** Lines of its log that nobody expects of a healthy broker on a healthy disk. */
+const WARNING = /^\S+Z (warn|error) (?!.*Recovered)/
+const [DEAD_SOURCE] = DEAD_LETTERS.keys()
 /** How often all queues are emptied, so that they do not grow for ever. */
 const EMPTYINGS = 20
+/** How often a queue is looked into twice. */
+const SECOND_LOOKS = 20
 
 export class Harness {
   readonly world: World
   kills = 0
+  /** Of those, so many before it was ready. */
+  killsWhileStarting = 0
+  private startMs = 300
   private isDeclared = false
 
   constructor(
     private readonly directory: string,
     private readonly random: Random,
   ) {
-    this.world = new World(new Ledger(), random)
+    this.world = new World(new Ledger(Date.now, DEAD_LETTERS), random)
   }
 
   /** One life. Throws Violation. */
@@ -36,10 +58,13 @@ export class Harness {
       await kill(broker.child)
       this.kills++
       await load
+      this.world.ledger.onCrash()
     } finally {
       await kill(broker.child)
     }
     if (this.world.violation !== null) throw this.world.violation
+    const warning = broker.log.find((line) => WARNING.test(line))
+    if (warning !== undefined) throw new Violation(`a healthy broker says: ${warning}`)
   }
 
   /** Looks once more and ends the broker in peace. */
@@ -51,14 +76,18 @@ export class Harness {
 
   private async start(mayKill = true): Promise<BrokerProcess> {
     while (mayKill && this.random.chance(EARLY_KILLS)) {
-      const ms = this.random.below(EARLY_MS_MAX)
-      await startBroker(this.directory, { onSpawned: (child) => setTimeout(() => child.kill('SIGKILL'), ms) }).then(
-        (broker) => broker && kill(broker.child),
-      )
+      const ms = this.startMs * (this.random.below(100 * EARLY_SPAN) / 100)
+      const broker = await startBroker(this.directory, {
+        onSpawned: (child) => setTimeout(() => child.kill('SIGKILL'), ms),
+      })
+      if (broker !== null) await kill(broker.child)
+      else this.killsWhileStarting++
       this.kills++
     }
+    const startedAt = Date.now()
     const broker = await startBroker(this.directory)
     if (broker === null) throw new Violation('the broker does not start')
+    this.startMs = Date.now() - startedAt
     if (!this.isDeclared) await declareAll(broker.amqp)
     this.isDeclared = true
     return broker
@@ -70,10 +99,23 @@ export class Harness {
     const connection = await connect(broker.amqp)
     connection.on('error', () => {})
     const empties = this.random.chance(EMPTYINGS)
-    for (const name of WORK_QUEUES) await this.lookInto(name, connection, broker, empties)
-    for (const name of CHURN_QUEUES) {
-      if (await this.exists(name, connection)) await this.lookInto(name, connection, broker, empties)
+    for (const name of LASTING_QUEUES) {
+      await this.lookInto(name, connection, broker, empties)
+      // What went back comes again, in the same order.
+      if (this.random.chance(SECOND_LOOKS)) await this.lookInto(name, connection, broker, false)
     }
+    const { churn, ledger } = this.world
+    for (const name of CHURN_QUEUES) {
+      churn.set(name, await exists(name, (channel) => channel.checkQueue(name), churn.get(name), connection))
+      if (churn.get(name) === 'yes') await this.lookInto(name, connection, broker, empties)
+      else ledger.onSettled(name, ledger.idsIn(name))
+    }
+    this.world.exchange = await exists(
+      CHURN_EXCHANGE,
+      (channel) => channel.checkExchange(CHURN_EXCHANGE),
+      this.world.exchange,
+      connection,
+    )
     await this.checkBinding(connection)
     await connection.close()
   }
@@ -86,29 +128,21 @@ export class Harness {
   ): Promise<void> {
     const { ledger } = this.world
     const channel = await connection.createChannel()
+    if (queue === DEAD) await this.awaitDeadLetters(channel)
     const { messageCount } = await channel.checkQueue(queue)
-    const shown = await readyCount(broker.http, queue)
-    if (shown !== messageCount) {
-      throw new Violation(`${queue}: the API shows ${shown} messages, queue.declare ${messageCount}`)
-    }
-    const found: Found[] = []
-    const last = await new Promise<number>((resolve, reject) => {
-      if (messageCount === 0) resolve(0)
-      channel
-        .consume(queue, (message) => {
-          if (message === null) return
-          found.push({ id: message.content.toString(), redelivered: message.fields.redelivered })
-          if (found.length === messageCount) resolve(message.fields.deliveryTag)
-        })
-        .catch(reject)
-    })
-    const rest = (await channel.checkQueue(queue)).messageCount
-    if (rest !== 0) throw new Violation(`${queue} holds ${rest} messages more than it said`)
-    ledger.check(queue, found)
-    if (empties && last > 0) {
-      const ids = ledger.idsIn(queue)
+    this.compareCounts(queue, 'messages', messageCount, (await counts(broker.http, queue)).ready)
+    const all: ConsumeMessage[] = []
+    await channel.consume(queue, (message) => message !== null && all.push(message))
+    await until(`${queue} hands out what it holds`, async () => (await channel.checkQueue(queue)).messageCount === 0)
+    const found = [...all] // to a queue of dead letters more may come
+    this.compareCounts(queue, 'messages, but delivers', messageCount, found.length)
+    this.compareCounts(queue, 'unacknowledged', found.length, (await counts(broker.http, queue)).unacknowledged)
+    const isOrdered = queue !== DEAD // they come as they expire
+    ledger.check(queue, found.map(foundOf), isOrdered)
+    if (empties && found.length > 0) {
+      const ids = found.map((message) => foundOf(message).id)
       ledger.onSettling(queue, ids)
-      channel.ackAll()
+      channel.ack(found[found.length - 1], true)
       await channel.checkQueue(queue)
       const flusher = await connection.createConfirmChannel()
       const id = this.world.nextId('h')
@@ -121,23 +155,21 @@ export class Harness {
     await channel.close() // the others go back
   }
 
-  private async exists(queue: string, connection: ChannelModel): Promise<boolean> {
-    const { churn, ledger } = this.world
-    const channel = await connection.createChannel()
-    channel.on('error', () => {})
-    const exists = await channel.checkQueue(queue).then(
-      () => true,
-      () => false,
-    )
-    const known = churn.get(queue)
-    if (known === 'yes' && !exists) throw new Violation(`${queue} was declared and is not there`)
-    if (known === 'no' && exists) throw new Violation(`${queue} was deleted and is there`)
-    if (!exists) ledger.onSettled(queue, ledger.idsIn(queue))
-    churn.set(queue, exists ? 'yes' : 'no')
-    if (exists) await channel.close()
-    return exists
+  /** Two counts of one moment differ by what expired between them; there may be more dead letters for the same reason. */
+  private compareCounts(queue: string, what: string, before: number, after: number): void {
+    const { ledger } = this.world
+    const more = queue === DEAD ? ledger.expiringIn(DEAD_SOURCE) : 0
+    if (after > before + more || after < before - ledger.expiringIn(queue)) {
+      throw new Violation(`${queue}: ${before} ${what} ${after}`)
+    }
   }
 
+  /** They may be on their way. When they do not come, they are lost, and the ledger says which. */
+  private async awaitDeadLetters(channel: Channel): Promise<void> {
+    const awaited = this.world.ledger.countIn(DEAD)
+    const deadline = Date.now() + DEAD_LETTERS_MS
+    while (Date.now() < deadline && (await channel.checkQueue(DEAD)).messageCount < awaited) await pause(10)
+  }
   /** A message shows whether the binding is there. */
   private async checkBinding(connection: ChannelModel): Promise<void> {
     const channel = await connection.createConfirmChannel()
@@ -159,9 +191,37 @@ export class Harness {
   }
 }
 
-async function readyCount(http: string, queue: string): Promise<number> {
+/** Whether it is there, if that can be true. */
+async function exists(
+  name: string,
+  ask: (channel: Channel) => Promise<unknown>,
+  known: Known = 'maybe',
+  connection: ChannelModel,
+): Promise<Known> {
+  const channel = await connection.createChannel()
+  channel.on('error', () => {})
+  const exists = await ask(channel).then(
+    () => true,
+    () => false,
+  )
+  if (known === 'yes' && !exists) throw new Violation(`${name} was declared and is not there`)
+  if (known === 'no' && exists) throw new Violation(`${name} was deleted and is there`)
+  if (exists) await channel.close()
+  return exists ? 'yes' : 'no'
+}
+
+function foundOf({ content, fields }: ConsumeMessage): Found {
+  return { id: content.toString(), redelivered: fields.redelivered }
+}
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS
+  while (!(await holds())) if (Date.now() > deadline) throw new Violation(`not within ${PATIENCE_MS} ms: ${what}`)
+}
+
+async function counts(http: string, queue: string): Promise<{ ready: number; unacknowledged: number }> {
   const headers = { authorization: `Basic ${Buffer.from('guest:guest').toString('base64')}` }
   const answer = await fetch(`${http.replace(/\/$/, '')}/api/queues/%2F/${queue}`, { headers })
-  const { messages_ready } = (await answer.json()) as { messages_ready: number }
-  return messages_ready
+  const shown = (await answer.json()) as { messages_ready: number; messages_unacknowledged: number }
+  return { ready: shown.messages_ready, unacknowledged: shown.messages_unacknowledged }
 }

@@ -1,11 +1,28 @@
 // What runs against the broker until it is killed: publishers with confirms, transactions, consumers, and somebody who
 // declares, binds, purges and deletes. Everything that is sent, and every answer, goes into the ledger.
-import { type Channel, type ChannelModel, type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib'
+import {
+  type Channel,
+  type ChannelModel,
+  type ConfirmChannel,
+  type ConsumeMessage,
+  connect,
+  type Options,
+} from 'amqplib'
 import type { Random } from '../core/simulation/random'
 import { type Ledger, Violation } from './ledger'
 
-export const WORK_QUEUES = ['w0', 'w1', 'w2', 'w3', 'w4', 'flushes']
+/** Published to by everybody. What waits too long in t0 is gone, and in t1 is a dead letter. */
+const WORK_QUEUES = ['w0', 'w1', 'w2', 'w3', 'w4', 't0', 't1', 'flushes']
+export const DEAD = 'dead'
+export const DEAD_LETTERS: ReadonlyMap<string, string> = new Map([['t1', DEAD]])
+/** Dead letters last: where they are missing is known by then. */
+export const LASTING_QUEUES = [...WORK_QUEUES, DEAD]
 export const CHURN_QUEUES = ['c0', 'c1', 'c2']
+export const CHURN_EXCHANGE = 'x0'
+const QUEUE_TTL: Readonly<Record<string, number>> = { t0: 1500, t1: 700 }
+/** Of single messages, in ms. */
+const TTL_MAX = 2000
+const SHORT_TTL_MAX = 5
 const FANOUT = 'to-three'
 const FANOUT_QUEUES = ['w0', 'w1', 'w2']
 const TOPIC = 'to-w4'
@@ -16,6 +33,7 @@ export type Known = 'yes' | 'no' | 'maybe'
 export class World {
   readonly churn = new Map<string, Known>(CHURN_QUEUES.map((name) => [name, 'no']))
   binding: Known = 'no'
+  exchange: Known = 'no'
   confirms = 0
   settles = 0
   violation: Violation | null = null
@@ -43,11 +61,16 @@ export class World {
 export async function declareAll(url: string): Promise<void> {
   const connection = await connect(url)
   const channel = await connection.createChannel()
-  for (const name of WORK_QUEUES) await channel.assertQueue(name, { durable: true })
+  for (const name of LASTING_QUEUES) await channel.assertQueue(name, { durable: true, ...argumentsOf(name) })
   await channel.assertExchange(FANOUT, 'fanout', { durable: true })
   for (const name of FANOUT_QUEUES) await channel.bindQueue(name, FANOUT, '')
   await channel.assertExchange(TOPIC, 'topic', { durable: true })
   await connection.close()
+}
+
+function argumentsOf(queue: string): Options.AssertQueue {
+  const to = DEAD_LETTERS.get(queue)
+  return { messageTtl: QUEUE_TTL[queue], ...(to && { deadLetterExchange: '', deadLetterRoutingKey: to }) }
 }
 
 /** Resolves when the broker is gone and everybody has noticed. */
@@ -81,14 +104,16 @@ function confirmed(
   key: string,
   id: string,
   queues: string[],
-  persistent = true,
+  { persistent = true, ttl }: { persistent?: boolean; ttl?: number } = {},
 ): Promise<void> {
-  world.ledger.sent(id, queues)
+  const { ledger } = world
+  ledger.sent(id, queues, (queue) => Math.min(ttl ?? Infinity, QUEUE_TTL[queue] ?? Infinity))
   return new Promise((resolve, reject) => {
-    channel.publish(exchange, key, Buffer.from(id), { persistent }, (error) => {
+    channel.publish(exchange, key, Buffer.from(id), { persistent, expiration: ttl }, (error) => {
       if (error?.message === 'message nacked') return reject(new Violation(`${id} was refused by a healthy disk`))
       if (error) return reject(error)
-      if (persistent) world.ledger.onConfirmed(id)
+      if (persistent) ledger.onConfirmed(id)
+      else ledger.onTaken(id)
       world.confirms++
       resolve()
     })
@@ -105,16 +130,22 @@ async function publishers(url: string, world: World, name: string): Promise<void
         const id = world.nextId(name)
         const toThree = random.chance(25)
         const queue = random.pick(WORK_QUEUES)
-        const isPersistent = random.chance(90)
+        const kind = { persistent: random.chance(90), ttl: queue === 'flushes' ? undefined : someTtl(random) }
         burst.push(
           toThree
-            ? confirmed(world, channel, FANOUT, '', id, FANOUT_QUEUES, isPersistent)
-            : confirmed(world, channel, '', queue, id, [queue], isPersistent),
+            ? confirmed(world, channel, FANOUT, '', id, FANOUT_QUEUES, kind)
+            : confirmed(world, channel, '', queue, id, [queue], kind),
         )
       }
       await Promise.all(burst)
     }
   })
+}
+
+/** Most messages have none. */
+function someTtl(random: Random): number | undefined {
+  const dice = random.below(100)
+  return dice < 4 ? random.below(SHORT_TTL_MAX) : dice < 15 ? random.below(TTL_MAX) : undefined
 }
 
 /** amqplib has no transactions of its own; its channels can send any method. */
@@ -131,6 +162,16 @@ async function transactions(url: string, world: World): Promise<void> {
     await (channel as unknown as Rpc).rpc(TX_SELECT, {}, TX_SELECT + 1)
     for (;;) {
       const ids: string[] = []
+      const taken: string[] = []
+      for (let i = random.below(4); i > 0; i--) {
+        const message = await channel.get('w3')
+        if (message === false) break
+        const id = message.content.toString()
+        ledger.onDelivered('w3', { id, redelivered: message.fields.redelivered })
+        ledger.onSettling('w3', [id])
+        channel.ack(message)
+        taken.push(id)
+      }
       for (let i = 1 + random.below(10); i > 0; i--) {
         const id = world.nextId('t')
         const queue = random.pick(['w3', 'w4'])
@@ -140,6 +181,8 @@ async function transactions(url: string, world: World): Promise<void> {
       }
       await (channel as unknown as Rpc).rpc(TX_COMMIT, {}, TX_COMMIT + 1)
       for (const id of ids) ledger.onConfirmed(id)
+      ledger.onSettled('w3', taken)
+      world.settles += taken.length
     }
   })
 }
@@ -164,7 +207,8 @@ async function consumers(url: string, world: World, name: string): Promise<void>
       }
       const dice = random.below(100)
       if (dice < 70) {
-        ledger.onSettling(queue, [id])
+        if (dice < 60) ledger.onSettling(queue, [id])
+        else ledger.onRejecting(queue, id)
         settled.push([queue, id])
         world.settles++
         if (dice < 60) channel.ack(message)
@@ -172,7 +216,8 @@ async function consumers(url: string, world: World, name: string): Promise<void>
       } else if (dice < 90) channel.nack(message, false, true)
       else kept.push(message)
     }
-    for (const queue of random.some(WORK_QUEUES)) await channel.consume(queue, (message) => onMessage(queue, message))
+    for (const queue of random.some(LASTING_QUEUES))
+      await channel.consume(queue, (message) => onMessage(queue, message))
     for (;;) {
       const onDisk = settled
       settled = []
@@ -184,7 +229,7 @@ async function consumers(url: string, world: World, name: string): Promise<void>
   })
 }
 
-/** Declares, purges and deletes queues that nobody consumes, and moves a binding. */
+/** Declares, purges and deletes queues that nobody consumes, moves a binding, and declares and deletes an exchange. */
 async function churn(url: string, world: World): Promise<void> {
   const { random, ledger } = world
   await world.untilLost(async () => {
@@ -192,7 +237,7 @@ async function churn(url: string, world: World): Promise<void> {
     const flush = () => confirmed(world, channel, '', 'flushes', world.nextId('d'), ['flushes'])
     for (;;) {
       const queue = random.pick(CHURN_QUEUES)
-      const dice = random.below(4)
+      const dice = random.below(5)
       if (world.churn.get(queue) !== 'yes') {
         world.churn.set(queue, 'maybe')
         await channel.assertQueue(queue, { durable: true })
@@ -210,6 +255,12 @@ async function churn(url: string, world: World): Promise<void> {
         await channel.purgeQueue(queue)
         await flush()
         ledger.onSettled(queue, ids)
+      } else if (dice === 3) {
+        const wanted = world.exchange === 'yes' ? 'no' : 'yes'
+        world.exchange = 'maybe'
+        if (wanted === 'yes') await channel.assertExchange(CHURN_EXCHANGE, 'direct', { durable: true })
+        else await channel.deleteExchange(CHURN_EXCHANGE)
+        world.exchange = wanted
       } else if (dice === 2) {
         const wanted = world.binding === 'yes' ? 'no' : 'yes'
         world.binding = 'maybe'

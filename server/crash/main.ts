@@ -23,7 +23,7 @@ const {
   seed = Date.now() % 1_000_000,
 } = new Command('npm run crash --')
   .description(
-    'Kills a broker with SIGKILL again and again, under load and while it starts, and checks that nothing that\nwas confirmed is lost, nothing that was settled comes back, and order, flags, counts and definitions hold.',
+    'Kills a broker with SIGKILL again and again, under load and while it starts, and checks that nothing that\nwas confirmed is lost, nothing that was settled comes back, what expires does so in time, and order, flags, counts\nand definitions hold.',
   )
   .option('--kills <n>', 'end after so many kills', count)
   .option('--minutes <n>', 'end after so many minutes (default: 1, unless --kills is given)', count)
@@ -50,8 +50,10 @@ async function main(): Promise<void> {
     }
     await harness.finish()
     rmSync(directory, { recursive: true, force: true })
-    const { found } = world.ledger
-    console.log(`${world.confirms} confirms, ${world.settles} settlements, ${found} messages looked at, ${seconds()} s`)
+    const { found, expired } = world.ledger
+    console.log(
+      `${world.confirms} confirms, ${world.settles} settlements, ${found} messages looked at, ${expired} expired, ${harness.killsWhileStarting} kills before it was ready; ${seconds()} s`,
+    )
     console.log(`${harness.kills} passed, 0 failed`)
   } catch (error) {
     console.log(`seed ${seed}, after ${harness.kills} kills: ${(error as Error).stack}\ndata directory: ${directory}`)

@@ -1,5 +1,6 @@
 // Disks that are full, broken or slow, under a real broker and real clients: who hears what, who goes on, what the log and the
 // HTTP API say, that it ends without a restart, and that nothing confirmed is lost.
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -206,6 +207,33 @@ describe.each<[string, Faults]>([
     while ((await channel.get('transient', { noAck: true })) !== false) count++
     return count
   }
+})
+
+describe.each<[string, Faults]>([
+  ['full', FULL],
+  ['failing to write', NO_WRITES],
+  ['failing to sync', NO_SYNCS],
+  ['failing to read', NO_READS],
+])('a disk that is %s at the start', (_name, faults) => {
+  it('refuses it with a reason; once it works again everything is there', async () => {
+    await start()
+    const publisher = await new Publisher('orders').open()
+    await publisher.publishConfirmed(50, 10 * KiB)
+    await kill(broker.child)
+    disk.set(faults)
+    for (let i = 0; i < 2; i++) {
+      const args = [join(__dirname, '..', 'main.js'), 'start', '--data', disk.directory, '--port', '0']
+      const { status, stderr } = spawnSync(process.execPath, [...args, '--admin-port', 'off'], {
+        env: { ...process.env, ...disk.environment },
+        encoding: 'utf8',
+      })
+      expect(status).toBe(1)
+      expect(stderr).toMatch(/^[^\n]*cannot (open|use) \S*leveret\.(db|lock): [^\n]*\n$/)
+    }
+    disk.heal()
+    await start()
+    expect(await takeAll('orders')).toEqual(publisher.confirmed)
+  }, 30_000)
 })
 
 describe('a sync that fails once', () => {

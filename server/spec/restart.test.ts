@@ -126,6 +126,27 @@ describe('a clean stop and a start', () => {
     expect(await channel.checkQueue('purged')).toMatchObject({ messageCount: 1 })
   })
 
+  it('tells how far it is, when it takes long', async () => {
+    await channel.assertQueue('kept')
+    for (let i = 0; i < 300; i++) {
+      channel.sendToQueue('kept', Buffer.from('m'), { persistent: true })
+      await channel.waitForConfirms() // a log entry each
+    }
+    await close()
+    let now = Date.now()
+    const lines: string[] = []
+    const clock = { now: () => (now += 6000), after: () => ({ cancel() {} }) }
+    const logger = { debug() {}, info() {}, warn: (line: string) => lines.push(line), error() {} }
+    const slow = await Broker.start({ port: 0, data, clock, logger })
+    await slow.stop()
+    await open()
+    expect(lines).toEqual([
+      expect.stringMatching(/^Recovering: 256 of 30\d log entries \(8\d %\), first of two readings$/),
+      expect.stringMatching(/^Recovering: 2\d\d of 30\d log entries \(\d+ %\), second of two readings$/),
+      expect.stringMatching(/^Recovered 300 messages in \d+\.0 s$/),
+    ])
+  })
+
   it('holds a transaction whole', async () => {
     for (const name of ['one', 'two']) await channel.assertQueue(name, { durable: true })
     const tx = await connection.createChannel()

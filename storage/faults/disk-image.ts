@@ -1,10 +1,10 @@
 // What a disk may hold after the power went: everything up to a file's last sync, and of what came after it any part, in
-// units of sectors. Fed from the trace that disk-trace.c writes.
+// units of sectors. Of what a sync failed for, too, but that is settled then: no later sync writes what is missing. Fed from the trace that disk-trace.c writes.
 
 const SECTOR = 512
 
 export interface DiskCall {
-  kind: 'C' | 'W' | 'T' | 'S' | 'U' | 'R'
+  kind: 'C' | 'W' | 'T' | 'S' | 'F' | 'U' | 'R'
   path: string
   offset: number
   bytes: Buffer
@@ -41,18 +41,22 @@ class FileImage {
 
   write(offset: number, bytes: Buffer): void {
     const end = offset + bytes.length
-    if (end > this.bytes.length) {
-      const larger = Buffer.alloc(Math.max(end, this.bytes.length * 2))
-      this.bytes.copy(larger, 0, 0, this.size)
-      this.bytes = larger
-    }
+    this.reserve(end)
     bytes.copy(this.bytes, offset)
     this.size = Math.max(this.size, end)
   }
 
   truncate(size: number): void {
     if (size < this.size) this.bytes.fill(0, size, this.size)
+    this.reserve(size)
     this.size = size
+  }
+
+  private reserve(size: number): void {
+    if (size <= this.bytes.length) return
+    const larger = Buffer.alloc(Math.max(size, this.bytes.length * 2))
+    this.bytes.copy(larger, 0, 0, this.size)
+    this.bytes = larger
   }
 }
 
@@ -62,10 +66,14 @@ export class DiskImage {
   private renames: { from: string; to: string }[] = []
   private readonly unsynced = new Map<string, DiskCall[]>()
 
+  /** `below`: a random number below n. */
+  constructor(private readonly below: (n: number) => number) {}
+
   apply(call: DiskCall): void {
     if (call.kind === 'S' && call.path === '') this.syncDirectory()
     else if (call.kind === 'R') this.renames.push({ from: call.path, to: call.bytes.toString() })
     else if (call.kind === 'S') this.sync(call.path)
+    else if (call.kind === 'F') this.failToSync(call.path)
     else this.waiting(call.path).push(call)
   }
 
@@ -100,8 +108,20 @@ export class DiskImage {
     this.unsynced.delete(path)
   }
 
-  /** The files after a loss of power now: of what is not synced, whatever `below` (a random number below n) lets through. */
-  afterPowerLoss(below: (n: number) => number): Map<string, Buffer> {
+  private failToSync(path: string): void {
+    const image = this.synced.get(path) ?? new FileImage()
+    this.synced.set(path, image)
+    const share = this.below(5)
+    for (const call of this.unsynced.get(path) ?? []) {
+      if (call.kind === 'W') tear(call, share, this.below, image)
+      else perform(image, call)
+    }
+    this.unsynced.delete(path)
+  }
+
+  /** The files after a loss of power now: of what is not synced, whatever chance lets through. */
+  afterPowerLoss(): Map<string, Buffer> {
+    const { below } = this
     const files = new Map<string, Buffer>()
     for (const path of new Set([...this.synced.keys(), ...this.unsynced.keys()])) {
       const image = this.synced.get(path)?.copy() ?? new FileImage()

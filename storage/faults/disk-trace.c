@@ -1,9 +1,11 @@
 /* LD_PRELOAD: writes down, in order, what a process does to the files below $DISK_TRACE_DIR, into $DISK_TRACE_FILE.
    One record per call:  kind:u8 pathLength:u8 offset:u64 length:u32  path  bytes    (numbers as the machine has them)
-   kinds: C created or opened, W written (bytes follow), T truncated to `offset`, S synced, U unlinked, R renamed (the new
-   path follows as bytes). */
+   kinds: C created or opened, W written (bytes follow), T truncated to `offset`, S synced, F not synced: it failed,
+   U unlinked, R renamed (the new path follows as bytes).
+   While $DISK_TRACE_FAILS is set, which the process itself may do, all syncs fail after as many as it says. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -88,6 +90,8 @@ ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t offset) {
   return done;
 }
 
+ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset) { return pwrite64(fd, bytes, length, offset); }
+
 ssize_t write(int fd, const void *bytes, size_t length) {
   REAL(write);
   const char *path = path_of(fd);
@@ -104,19 +108,29 @@ int ftruncate64(int fd, off64_t length) {
   return result;
 }
 
-int fsync(int fd) {
-  REAL(fsync);
+/* As a kernel does it: what was to be written counts as written from then on, and is not tried again. */
+static int sync_fails(void) {
+  static int left = -1;
+  const char *fails = getenv("DISK_TRACE_FAILS");
+  if (fails == NULL) left = -1;
+  else if (left == -1) left = atoi(fails);
+  return fails != NULL && left-- <= 0 && (left = 0, 1);
+}
+
+static int synced(int fd, int (*real)(int)) {
+  if (path_of(fd) == NULL) return real(fd);
+  if (sync_fails()) {
+    note('F', paths[fd], 0, NULL, 0);
+    errno = EIO;
+    return -1;
+  }
   int result = real(fd);
-  if (result == 0 && path_of(fd) != NULL) note('S', paths[fd], 0, NULL, 0);
+  if (result == 0) note('S', paths[fd], 0, NULL, 0);
   return result;
 }
 
-int fdatasync(int fd) {
-  REAL(fdatasync);
-  int result = real(fd);
-  if (result == 0 && path_of(fd) != NULL) note('S', paths[fd], 0, NULL, 0);
-  return result;
-}
+int fsync(int fd) { REAL(fsync); return synced(fd, real); }
+int fdatasync(int fd) { REAL(fdatasync); return synced(fd, real); }
 
 int unlink(const char *path) {
   REAL(unlink);
