@@ -38,6 +38,8 @@ const SETTLE_DELAY_MS = 5
 const GATHERED_BYTES_MAX = 4 * 1024 * 1024
 /** Segments brought back beyond the one that is asked for; the next ones are asked for half way through. */
 const READ_AHEAD = 16
+/** While so many are under way, none is read ahead: where many queues drain at once, each would ask for some. */
+const LOADING_MAX = 24
 const READ_AHEAD_BYTES_MAX = 8 * 1024 * 1024
 /** But no more than this many bytes of records wait. */
 const SETTLE_BYTES_MAX = 64 * 1024
@@ -72,6 +74,8 @@ export class Journal {
   /** There is something that somebody waits for. */
   private wasTouched = false
   private isSettleRequested = false
+  /** Segments on their way back. */
+  private loading = 0
   private idleWaiters: (() => void)[] = []
 
   constructor(
@@ -294,6 +298,7 @@ export class Journal {
   private loadOne(segment: Segment): void {
     if (segment.loading || segment.slab !== null) return
     segment.loading = true
+    this.loading++
     loadSegment(this.backend, this.store, segment).then(
       () => this.onLoaded(segment, null),
       (error: Error) => this.onLoaded(segment, error),
@@ -304,6 +309,7 @@ export class Journal {
     const loaded: Segment[] = []
     let bytes = 0
     for (let next = number + 1; next <= number + READ_AHEAD && bytes < READ_AHEAD_BYTES_MAX; next++) {
+      if (this.loading >= LOADING_MAX) break
       const segment = this.store.segments.get(next)
       if (segment === undefined || segment.slab !== null) continue
       bytes += segment.storedBytes
@@ -315,6 +321,7 @@ export class Journal {
 
   private onLoaded(segment: Segment, error: Error | null): void {
     segment.loading = false
+    this.loading--
     if (this.closing) return
     this.events.onLoaded(segment.number, error)
     this.events.requestTurn()

@@ -63,7 +63,8 @@ export interface LogBackend {
   /** An entry with its payload, checksum verified: `corrupt` if that fails, `missing` if it is not there. Any number may be in flight. */
   read(position: LogPosition): Promise<LogEntry>
 
-  /** The payload of an entry that was read is not needed any more: its place is taken for the next. Need not be called. */
+  /** The payload of an entry that was read is not needed any more: its place is taken for the next. To be called for every
+   *  entry that was read: there are so many places, and without one a read takes longer. */
   giveBack?(entry: LogEntry): void
 
   /** Entries below `before` may be forgotten. Resolves when noted; the work is done later, in slices, between commits. Removals (of both

@@ -147,7 +147,10 @@ export class LogRows {
       const row = this.rows[i]
       if (row.live === 0 || row.segment === null) continue
       bytes += row.bytes
-      this.copies.push({ from: row, to: null, entry: await backend.read(row.position) })
+      const read = await backend.read(row.position)
+      const entry = { records: read.records.slice(), payload: read.payload.slice() } // the next batch may be long in coming
+      backend.giveBack?.(read)
+      this.copies.push({ from: row, to: null, entry })
     }
   }
 

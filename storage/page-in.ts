@@ -14,6 +14,19 @@ export async function loadSegment(backend: LogBackend, store: MessageStore, segm
   if (segment.spill !== null) return store.unspill(segment)
   store.expand(segment)
   const found = new Found(segment.count)
+  try {
+    await findAll(backend, segment, found)
+    if (segment.live > 0) fill(store, segment, found)
+  } finally {
+    for (const entry of found.entries) {
+      noteSpent(entry.records.length)
+      backend.giveBack?.(entry)
+    }
+  }
+  noteSpent(segment.count * BYTES_PER_MESSAGE)
+}
+
+async function findAll(backend: LogBackend, segment: Segment, found: Found): Promise<void> {
   // Row by row, asking anew after each: meanwhile messages are settled, and copied forward to other rows.
   for (let index = missing(segment, found, 0); index !== -1; index = missing(segment, found, index)) {
     const row = segment.rowOf(index)
@@ -22,12 +35,6 @@ export async function loadSegment(backend: LogBackend, store: MessageStore, segm
     const isStillThere = segment.refs[index] > 0 && segment.rowOf(index) === row
     if (isStillThere && !found.has(index)) throw lost(segment, index)
   }
-  if (segment.live > 0) fill(store, segment, found)
-  for (const entry of found.entries) {
-    noteSpent(entry.records.length)
-    backend.giveBack?.(entry)
-  }
-  noteSpent(segment.count * BYTES_PER_MESSAGE)
 }
 
 /** Where each message of a segment was found: in which payload, from where, how long. */

@@ -7,7 +7,7 @@ import * as path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import Database from 'better-sqlite3'
 import type { LogEntry } from './log-backend'
-import { PLACE_BYTES } from './shared-places'
+import { PLACE_BYTES, PLACES_MAX } from './shared-places'
 import { SqliteBackend } from './sqlite-backend'
 import type { SqliteLimits } from './sqlite-limits'
 
@@ -100,6 +100,23 @@ describe('memory that both threads see', () => {
     const second = await commit(...entries())
     for (const [i, { payload }] of (await reads).entries()) expect(payload.every((byte) => byte === i)).toBe(true)
     for (let i = 0; i < 10; i++) expect((await backend.read(second + i)).payload.every((byte) => byte === i)).toBe(true)
+  })
+
+  it('is a bounded number of places: what finds none is read all the same, and what ended gave its place back', async () => {
+    await open()
+    const bodies = Array.from({ length: 100 }, (_, i) => Buffer.alloc(1000 + i, i))
+    const first = await commit(
+      ...bodies.map((body) => ({ records: new Uint8Array(1), payload: Uint8Array.from(body) })),
+    )
+    for (let round = 0; round < 3; round++) {
+      const entries = await Promise.all(bodies.map((_, i) => backend.read(first + i)))
+      expect(entries.map(({ payload }) => Buffer.from(payload))).toEqual(bodies)
+      const shared = entries.filter(({ payload }) => payload.buffer.byteLength === PLACE_BYTES)
+      expect(shared).toHaveLength(PLACES_MAX)
+      for (const entry of entries) backend.giveBack(entry)
+      const failed = await Promise.allSettled(bodies.map((_, i) => backend.read(first + 1000 + i)))
+      expect(failed.every(({ status }) => status === 'rejected')).toBe(true)
+    }
   })
 })
 

@@ -122,8 +122,13 @@ export class SqliteBackend implements LogBackend {
 
   async read(position: LogPosition): Promise<LogEntry> {
     const into = this.places.take()
-    const answer = (await this.request({ call: 'read', position, into })) as LogEntry | EntryInPlace
-    if (!('payloadBytes' in answer)) return answer
+    let answer: LogEntry | EntryInPlace | null = null
+    try {
+      answer = (await this.request({ call: 'read', position, into })) as LogEntry | EntryInPlace
+    } finally {
+      if (into !== null && (answer === null || !('payloadBytes' in answer))) this.places.giveBack(new Uint8Array(into))
+    }
+    if (into === null || !('payloadBytes' in answer)) return answer as LogEntry
     const { payloadBytes, recordsBytes } = answer
     return { payload: new Uint8Array(into, 0, payloadBytes), records: new Uint8Array(into, payloadBytes, recordsBytes) }
   }

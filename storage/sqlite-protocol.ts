@@ -12,7 +12,7 @@ export type Call =
   | { call: 'begin' }
   | { call: 'commit'; unit: CommitUnit; trimBefore: LogPosition } // 0: nothing to trim
   | { call: 'replay'; after: LogPosition }
-  | { call: 'read'; position: LogPosition; into: SharedArrayBuffer } // the entry goes there if it fits
+  | { call: 'read'; position: LogPosition; into: SharedArrayBuffer | null } // the entry goes there if it fits
   | { call: 'trim'; before: LogPosition }
   | { call: 'remove'; positions: readonly LogPosition[] }
   | { call: 'backup'; file: string }

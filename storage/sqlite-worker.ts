@@ -65,7 +65,7 @@ function perform(call: Exclude<Call, { call: 'backup' }>, arrays: Uint8Array[]):
     }
     case 'read': {
       const { records, payload } = log.read(call.position)
-      if (payload.length + records.length > call.into.byteLength) {
+      if (call.into === null || payload.length + records.length > call.into.byteLength) {
         arrays.push(records, payload)
         return { records, payload }
       }
