@@ -49,7 +49,7 @@ export const scenarios: Scenario[] = [
   },
   {
     title: `persistent messages in ${MANY_QUEUES} queues`,
-    besideMiB: 200, // more than we want: what segments come and go with is garbage for a while
+    besideMiB: BESIDE_MIB,
     run: (broker, messages) => fillAndDrain(broker, messages, names(MANY_QUEUES), true),
   },
   { title: 'the space of a backlog that was drained', besideMiB: BESIDE_MIB, run: givesSpaceBack },
