@@ -45,6 +45,12 @@ describe('the first bytes', () => {
     expect(await answered).toEqual(broker.pick(answer))
   })
 
+  it('of AMQP 0-9, as old clients of 0-9-1 say them, are as good', async () => {
+    const connection = await broker.socket()
+    connection.write(header('AMQP\x01\x01\x00\x09'))
+    await connection.expect(0, 'connection.start')
+  })
+
   it('may come one by one, as everything after them', async () => {
     const connection = await broker.socket()
     for (const byte of protocolHeader) connection.write(Buffer.from([byte]))
