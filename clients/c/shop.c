@@ -420,7 +420,9 @@ static bool restart(amqp_connection_state_t connection) {
   CHECK(system("eval \"$LEVERET_RESTART\" >&2") == 0);
   CHECK(amqp_queue_purge(connection, CHANNEL, queue) == NULL); /* the connection is lost, and the library says so */
   amqp_connection_state_t again = opened();
-  CHECK(amqp_queue_delete(again, CHANNEL, queue, 0, 0)->message_count == 1);
+  amqp_queue_declare_ok_t *ok = amqp_queue_declare(again, CHANNEL, queue, 1, 0, 0, 0, amqp_empty_table);
+  CHECK(ok != NULL && ok->message_count == 1);
+  CHECK(amqp_queue_delete(again, CHANNEL, queue, 0, 0) != NULL);
   closed(again);
   return true;
 }
