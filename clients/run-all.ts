@@ -1,5 +1,6 @@
 // Runs every client folder that has a `run` and an `install` against a fresh broker each, or all against the one at
-// --url, and writes the table of results into clients/README.md. Exits 1 when any client found a difference.
+// --url, and writes the table of results into clients/README.md; of a broker at --url only where --column names its
+// column. Exits 1 when any client found a difference.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -12,6 +13,8 @@ const installLimitMs = 600_000
 const runLimitMs = 400_000
 const leftBehindLimitMs = 2_000
 const tableStart = '<!-- results -->'
+const ours = 'Leveret'
+const titles = ['client', 'version', 'language', ours, 'RabbitMQ 3.10', 'RabbitMQ 4.3', 'seconds']
 
 interface Result {
   name: string
@@ -33,13 +36,14 @@ async function main(): Promise<void> {
     url: { type: 'string' },
     admin: { type: 'string' },
     only: { type: 'string', multiple: true },
+    column: { type: 'string' },
   } as const
   const { values } = parseArgs({ options })
   const results: Result[] = []
   for (const name of clientFolders(values.only)) results.push(await check(name, values.url, values.admin))
-  const table = tableOf(results)
-  console.log(`\n${table}`)
-  if (values.url === undefined && values.only === undefined) writeTable(table)
+  const column = values.column ?? (values.url === undefined && values.only === undefined ? ours : undefined)
+  console.log(`\n${tableOf(results.map((result) => rowOf(result, column ?? ours)))}`)
+  if (column !== undefined) writeTable(results, column)
   const failed = sum(results, 'failed')
   console.log(`${sum(results, 'passed')} passed, ${failed} failed`)
   process.exitCode = failed > 0 ? 1 : 0
@@ -158,20 +162,48 @@ function sum(results: Result[], field: 'passed' | 'failed'): number {
   return results.reduce((total, result) => total + result[field], 0)
 }
 
-function tableOf(results: Result[]): string {
-  const row = (r: Result): string =>
-    `| [${r.client}](${r.name}) | ${r.version} | ${r.language} | ${r.passed} of ${r.passed + r.failed} | ${r.seconds} |`
-  return [
-    '| client | version | language | checks passed | seconds |',
-    '| --- | --- | --- | --- | --- |',
-    ...results.map(row),
-  ].join('\n')
+type Row = Record<string, string>
+
+function rowOf(result: Result, column: string): Row {
+  const { name, client, version, language, passed, failed, seconds } = result
+  const row: Row = { client: `[${client}](${name})`, version, language, [column]: `${passed} of ${passed + failed}` }
+  if (column === ours) row.seconds = String(seconds)
+  return row
 }
 
-function writeTable(table: string): void {
+function tableOf(rows: Row[]): string {
+  const line = (cells: string[]): string => `| ${cells.join(' | ')} |`
+  const lines = rows.map((row) => line(titles.map((title) => row[title] ?? '')))
+  return [line(titles), line(titles.map(() => '---')), ...lines].join('\n')
+}
+
+/** What other runs wrote, of other folders or other columns, stays. */
+function writeTable(results: Result[], column: string): void {
+  if (!titles.includes(column)) throw new Error(`no column ${column}: ${titles.slice(3, -1).join(', ')}`)
   const readme = join(folder, 'README.md')
-  const [head] = readFileSync(readme, 'utf8').split(tableStart)
-  writeFileSync(readme, `${head}${tableStart}\n${table}\n`)
+  const [head, table] = readFileSync(readme, 'utf8').split(tableStart)
+  const rows = new Map(rowsOf(table ?? '').map((row) => [row.client, row]))
+  for (const result of results) {
+    const row = rowOf(result, column)
+    rows.set(row.client, { ...rows.get(row.client), ...row })
+  }
+  const folderOf = (row: Row): string => row.client?.split('](')[1] ?? ''
+  const sorted = [...rows.values()].sort((one, other) => (folderOf(one) < folderOf(other) ? -1 : 1))
+  writeFileSync(readme, `${head}${tableStart}\n${tableOf(sorted)}\n`)
+}
+
+function rowsOf(table: string): Row[] {
+  const lines = table
+    .trim()
+    .split('\n')
+    .filter((line) => line.startsWith('|'))
+  const [names, , ...rows] = lines.map((line) =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  )
+  return rows.map((cells) => Object.fromEntries(cells.map((cell, i) => [names?.[i] ?? '', cell])))
 }
 
 void main()

@@ -67,6 +67,14 @@ static bool delivered(amqp_connection_state_t connection, amqp_envelope_t *envel
   return amqp_consume_message(connection, envelope, &patience, 0).reply_type == AMQP_RESPONSE_NORMAL;
 }
 
+/* Takes a message from the queue, NULL if it is empty. The message is to be destroyed by the caller. */
+static amqp_basic_get_ok_t *got(amqp_connection_state_t connection, amqp_bytes_t queue, amqp_message_t *message) {
+  amqp_rpc_reply_t reply = amqp_basic_get(connection, CHANNEL, queue, 0);
+  if (reply.reply_type != AMQP_RESPONSE_NORMAL || reply.reply.id != AMQP_BASIC_GET_OK_METHOD) return NULL;
+  amqp_basic_get_ok_t *ok = reply.reply.decoded;
+  return amqp_read_message(connection, CHANNEL, message, 0).reply_type == AMQP_RESPONSE_NORMAL ? ok : NULL;
+}
+
 /* The next method that the broker sends of its own accord. */
 static bool told(amqp_connection_state_t connection, amqp_method_t *method) {
   amqp_frame_t frame;
@@ -106,6 +114,26 @@ static bool work_queue(amqp_connection_state_t connection) {
   return true;
 }
 
+/* Three queues bound to a fanout exchange: each gets a copy. */
+static bool publish_subscribe(amqp_connection_state_t connection) {
+  amqp_bytes_t news = text("c-news");
+  CHECK(amqp_exchange_declare(connection, CHANNEL, news, text("fanout"), 0, 0, 1, 0, amqp_empty_table) != NULL);
+  amqp_bytes_t queues[3];
+  for (int i = 0; i < 3; i++) {
+    queues[i] = own_queue(connection, amqp_empty_table);
+    CHECK(amqp_queue_bind(connection, CHANNEL, queues[i], news, amqp_empty_bytes, amqp_empty_table) != NULL);
+  }
+  CHECK(amqp_basic_publish(connection, CHANNEL, news, text("ignored"), 0, 0, NULL, text("spring")) == 0);
+  for (int i = 0; i < 3; i++) {
+    amqp_message_t message;
+    CHECK(got(connection, queues[i], &message) != NULL);
+    CHECK(is(message.body, "spring"));
+    amqp_destroy_message(&message);
+    CHECK(amqp_queue_purge(connection, CHANNEL, queues[i])->message_count == 0);
+  }
+  return true;
+}
+
 static bool topics(amqp_connection_state_t connection) {
   amqp_bytes_t queue = own_queue(connection, amqp_empty_table);
   CHECK(amqp_queue_bind(connection, CHANNEL, queue, text("amq.topic"), text("c-check.*.error"), amqp_empty_table));
@@ -121,18 +149,22 @@ static bool topics(amqp_connection_state_t connection) {
   return true;
 }
 
+static amqp_table_entry_t header(const char *name, const char *value) {
+  return (amqp_table_entry_t){text(name), {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = text(value)}};
+}
+
 static bool headers(amqp_connection_state_t connection) {
-  amqp_table_entry_t wanted[] = {
-      {text("kind"), {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = text("c-hare")}},
-      {text("x-match"), {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = text("all")}},
-  };
-  amqp_bytes_t queue = own_queue(connection, amqp_empty_table);
-  amqp_table_t match = {2, wanted}, sent = {1, wanted};
-  CHECK(amqp_queue_bind(connection, CHANNEL, queue, text("amq.headers"), amqp_empty_bytes, match) != NULL);
-  amqp_basic_properties_t properties = {._flags = AMQP_BASIC_HEADERS_FLAG, .headers = sent};
-  CHECK(amqp_basic_publish(connection, CHANNEL, text("amq.headers"), amqp_empty_bytes, 0, 0, &properties, text("x")) == 0);
-  CHECK(amqp_basic_publish(connection, CHANNEL, text("amq.headers"), amqp_empty_bytes, 0, 0, NULL, text("y")) == 0);
-  CHECK(amqp_queue_purge(connection, CHANNEL, queue)->message_count == 1);
+  amqp_table_entry_t all[] = {header("kind", "c-hare"), header("coat", "c-brown"), header("x-match", "all")};
+  amqp_table_entry_t any[] = {all[0], all[1], header("x-match", "any")};
+  amqp_bytes_t both = own_queue(connection, amqp_empty_table), either = own_queue(connection, amqp_empty_table);
+  CHECK(amqp_queue_bind(connection, CHANNEL, both, text("amq.headers"), amqp_empty_bytes, (amqp_table_t){3, all}) != NULL);
+  CHECK(amqp_queue_bind(connection, CHANNEL, either, text("amq.headers"), amqp_empty_bytes, (amqp_table_t){3, any}) != NULL);
+  for (int count = 0; count <= 2; count++) {
+    amqp_basic_properties_t properties = {._flags = AMQP_BASIC_HEADERS_FLAG, .headers = {count, all}};
+    CHECK(amqp_basic_publish(connection, CHANNEL, text("amq.headers"), amqp_empty_bytes, 0, 0, &properties, text("x")) == 0);
+  }
+  CHECK(amqp_queue_purge(connection, CHANNEL, both)->message_count == 1);
+  CHECK(amqp_queue_purge(connection, CHANNEL, either)->message_count == 2);
   return true;
 }
 
@@ -170,6 +202,39 @@ static bool confirms(amqp_connection_state_t connection) {
   CHECK(publish(connection, queue, text("too much")) == 0);
   CHECK(told(connection, &method) && method.id == AMQP_BASIC_NACK_METHOD);
   CHECK(((amqp_basic_nack_t *)method.decoded)->delivery_tag == 2);
+  return true;
+}
+
+static bool many_confirms(amqp_connection_state_t connection) {
+  amqp_bytes_t queue = own_queue(connection, amqp_empty_table);
+  CHECK(amqp_confirm_select(connection, CHANNEL) != NULL);
+  for (int i = 0; i < 500; i++) CHECK(publish(connection, queue, text("x")) == 0);
+  uint64_t confirmed = 0;
+  while (confirmed < 500) {
+    amqp_method_t method;
+    CHECK(told(connection, &method) && method.id == AMQP_BASIC_ACK_METHOD);
+    amqp_basic_ack_t *ack = method.decoded;
+    confirmed = ack->multiple ? ack->delivery_tag : confirmed + 1;
+    amqp_maybe_release_buffers(connection);
+  }
+  CHECK(confirmed == 500);
+  CHECK(amqp_queue_purge(connection, CHANNEL, queue)->message_count == 500);
+  return true;
+}
+
+static bool get(amqp_connection_state_t connection) {
+  amqp_bytes_t queue = own_queue(connection, amqp_empty_table);
+  CHECK(publish(connection, queue, text("one")) == 0 && publish(connection, queue, text("two")) == 0);
+  for (int round = 0; round < 2; round++) {
+    amqp_message_t message;
+    amqp_basic_get_ok_t *ok = got(connection, queue, &message);
+    CHECK(ok != NULL && ok->message_count == 1 && ok->redelivered == round);
+    CHECK(is(message.body, "one"));
+    CHECK(amqp_basic_nack(connection, CHANNEL, ok->delivery_tag, 0, round == 0) == 0);
+    amqp_destroy_message(&message);
+  }
+  CHECK(amqp_queue_purge(connection, CHANNEL, queue)->message_count == 1);
+  CHECK(amqp_basic_get(connection, CHANNEL, queue, 1).reply.id == AMQP_BASIC_GET_EMPTY_METHOD);
   return true;
 }
 
@@ -253,6 +318,77 @@ static bool large_body(amqp_connection_state_t connection) {
   return true;
 }
 
+/* Both tables encoded by the library, byte by byte; the broker may have them in another order, so one header at a time. */
+static bool is_same(amqp_table_t one, amqp_table_t other) {
+  static char bytes[2][1000];
+  size_t lengths[2] = {0, 0};
+  amqp_bytes_t spaces[2] = {{sizeof bytes[0], bytes[0]}, {sizeof bytes[1], bytes[1]}};
+  if (amqp_encode_table(spaces[0], &one, &lengths[0]) != 0 || amqp_encode_table(spaces[1], &other, &lengths[1]) != 0) return false;
+  return lengths[0] == lengths[1] && memcmp(bytes[0], bytes[1], lengths[0]) == 0;
+}
+
+static bool header_types(amqp_connection_state_t connection) {
+  amqp_table_entry_t inner[] = {header("deep", "er")};
+  amqp_field_value_t list[] = {{.kind = AMQP_FIELD_KIND_I32, .value.i32 = 1}, inner[0].value};
+  const amqp_field_value_t values[] = {
+      {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = text("Hasenpfote 野兎")},
+      {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = text("")},
+      {.kind = AMQP_FIELD_KIND_BYTES, .value.bytes = {3, "\0\377x"}},
+      {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 1},
+      {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 0},
+      {.kind = AMQP_FIELD_KIND_I8, .value.i8 = INT8_MIN},
+      {.kind = AMQP_FIELD_KIND_U8, .value.u8 = UINT8_MAX},
+      {.kind = AMQP_FIELD_KIND_I16, .value.i16 = INT16_MIN},
+      {.kind = AMQP_FIELD_KIND_U16, .value.u16 = UINT16_MAX},
+      {.kind = AMQP_FIELD_KIND_I32, .value.i32 = INT32_MIN},
+      {.kind = AMQP_FIELD_KIND_U32, .value.u32 = UINT32_MAX},
+      {.kind = AMQP_FIELD_KIND_I64, .value.i64 = INT64_MIN},
+      {.kind = AMQP_FIELD_KIND_F32, .value.f32 = 1.5f},
+      {.kind = AMQP_FIELD_KIND_F64, .value.f64 = 1.1},
+      {.kind = AMQP_FIELD_KIND_DECIMAL, .value.decimal = {2, 314}},
+      {.kind = AMQP_FIELD_KIND_TIMESTAMP, .value.u64 = 2147483648u},
+      {.kind = AMQP_FIELD_KIND_VOID},
+      {.kind = AMQP_FIELD_KIND_TABLE, .value.table = {1, inner}},
+      {.kind = AMQP_FIELD_KIND_ARRAY, .value.array = {2, list}},
+  };
+  amqp_bytes_t queue = own_queue(connection, amqp_empty_table);
+  for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+    amqp_table_entry_t sent = {text("header"), values[i]};
+    amqp_basic_properties_t properties = {._flags = AMQP_BASIC_HEADERS_FLAG, .headers = {1, &sent}};
+    CHECK(amqp_basic_publish(connection, CHANNEL, amqp_empty_bytes, queue, 0, 0, &properties, text("x")) == 0);
+    amqp_message_t message;
+    CHECK(got(connection, queue, &message) != NULL);
+    bool same = is_same(properties.headers, message.properties.headers);
+    amqp_destroy_message(&message);
+    if (!same) snprintf(why, sizeof why, "a header of type %c", values[i].kind);
+    if (!same) return false;
+  }
+  return true;
+}
+
+static bool properties(amqp_connection_state_t connection) {
+  amqp_basic_properties_t sent = {
+      ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_CONTENT_ENCODING_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG |
+                AMQP_BASIC_PRIORITY_FLAG | AMQP_BASIC_CORRELATION_ID_FLAG | AMQP_BASIC_REPLY_TO_FLAG |
+                AMQP_BASIC_EXPIRATION_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TIMESTAMP_FLAG | AMQP_BASIC_TYPE_FLAG |
+                AMQP_BASIC_USER_ID_FLAG | AMQP_BASIC_APP_ID_FLAG | AMQP_BASIC_CLUSTER_ID_FLAG,
+      .content_type = text("text/plain"), .content_encoding = text("utf-8"), .delivery_mode = 2, .priority = 3,
+      .correlation_id = text("c"), .reply_to = text("answers"), .expiration = text("60000"), .message_id = text("m"),
+      .timestamp = 1700000000, .type = text("hare"), .user_id = text(at.user), .app_id = text("shop"), .cluster_id = text("x"),
+  };
+  amqp_bytes_t queue = own_queue(connection, amqp_empty_table);
+  CHECK(amqp_basic_publish(connection, CHANNEL, amqp_empty_bytes, queue, 0, 0, &sent, text("x")) == 0);
+  amqp_message_t message;
+  CHECK(got(connection, queue, &message) != NULL);
+  amqp_basic_properties_t *came = &message.properties;
+  CHECK(came->_flags == sent._flags && came->delivery_mode == 2 && came->priority == 3 && came->timestamp == sent.timestamp);
+  CHECK(is(came->content_type, "text/plain") && is(came->content_encoding, "utf-8") && is(came->correlation_id, "c"));
+  CHECK(is(came->reply_to, "answers") && is(came->expiration, "60000") && is(came->message_id, "m") && is(came->type, "hare"));
+  CHECK(is(came->user_id, at.user) && is(came->app_id, "shop") && is(came->cluster_id, "x"));
+  amqp_destroy_message(&message);
+  return true;
+}
+
 static bool unicode_names(amqp_connection_state_t connection) {
   amqp_bytes_t queue = text("c-Häschen-野兎-🐇");
   CHECK(amqp_queue_declare(connection, CHANNEL, queue, 0, 0, 1, 1, amqp_empty_table) != NULL);
@@ -284,7 +420,9 @@ static bool restart(amqp_connection_state_t connection) {
   CHECK(system("eval \"$LEVERET_RESTART\" >&2") == 0);
   CHECK(amqp_queue_purge(connection, CHANNEL, queue) == NULL); /* the connection is lost, and the library says so */
   amqp_connection_state_t again = opened();
-  CHECK(amqp_queue_delete(again, CHANNEL, queue, 0, 0)->message_count == 1);
+  amqp_queue_declare_ok_t *ok = amqp_queue_declare(again, CHANNEL, queue, 1, 0, 0, 0, amqp_empty_table);
+  CHECK(ok != NULL && ok->message_count == 1);
+  CHECK(amqp_queue_delete(again, CHANNEL, queue, 0, 0) != NULL);
   closed(again);
   return true;
 }
@@ -299,16 +437,21 @@ int main(void) {
     bool (*check)(amqp_connection_state_t);
   } checks[] = {
       {"work queue: acks, prefetch, a rejected message comes again", work_queue},
+      {"publish/subscribe: every subscriber gets a copy", publish_subscribe},
       {"topic routing", topics},
-      {"headers routing", headers},
+      {"headers routing: all and any", headers},
       {"RPC with direct reply-to", rpc},
       {"confirms: ack, and nack by reject-publish", confirms},
+      {"confirms: 500 outstanding", many_confirms},
       {"mandatory message without a queue comes back", mandatory},
+      {"get: message, count of the rest, redelivered, empty", get},
       {"TTL and dead letter: expired message moves on", dead_letter},
       {"channel error 406 on redeclare, the channel can be opened again", channel_error},
       {"connection error 540 on a prefetch size", connection_error},
       {"unknown vhost is refused", unknown_vhost},
       {"body of 5 MB", large_body},
+      {"every header type comes back unchanged", header_types},
+      {"every property comes back unchanged", properties},
       {"unicode names", unicode_names},
       {"heartbeats keep an idle connection", heartbeats},
       {"restart: what is durable is still there", restart},

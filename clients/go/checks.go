@@ -77,13 +77,17 @@ func environment(name, standard string) string {
 	return standard
 }
 
-// restartBroker kills the broker and starts it again: same port, same data.
-func restartBroker() {
+// needRestart returns the command that kills the broker and starts it again: same port, same data.
+func needRestart() string {
 	command := os.Getenv("LEVERET_RESTART")
 	if command == "" {
 		panic(Skipped("no LEVERET_RESTART"))
 	}
-	if output, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
+	return command
+}
+
+func restartBroker() {
+	if output, err := exec.Command("sh", "-c", needRestart()).CombinedOutput(); err != nil {
 		panic(fmt.Sprintf("%v: %s", err, output))
 	}
 }

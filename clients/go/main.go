@@ -202,9 +202,9 @@ func (p *program) rpc() {
 func (p *program) confirmSingle() {
 	ch := p.channel()
 	queue := durableQueue(ch, "confirmed")
-	must(ch.Confirm(noWait))
+	safe := get(confirming(ch))
 	for i := 0; i < 50; i++ {
-		equal(get(publishSafely(ch, queue, nil)), true, "confirmed")
+		equal(get(safe.publish(queue, nil)), true, "confirmed")
 	}
 	equal(get(ch.QueueDelete(queue, false, false, noWait)), 50, "messages")
 }
@@ -226,11 +226,11 @@ func (p *program) confirmMany() {
 func (p *program) rejectPublish() {
 	ch := p.channel()
 	queue := ownQueue(ch, amqp.Table{"x-max-length": int32(1), "x-overflow": "reject-publish"})
-	must(ch.Confirm(noWait))
-	equal(get(publishSafely(ch, queue, []byte("fits"))), true, "first")
-	equal(get(publishSafely(ch, queue, []byte("too much"))), false, "second")
+	safe := get(confirming(ch))
+	equal(get(safe.publish(queue, []byte("fits"))), true, "first")
+	equal(get(safe.publish(queue, []byte("too much"))), false, "second")
 	equal(all(ch, queue), []string{"fits"}, "messages")
-	equal(get(publishSafely(ch, queue, []byte("fits again"))), true, "after it was emptied")
+	equal(get(safe.publish(queue, []byte("fits again"))), true, "after it was emptied")
 }
 
 func (p *program) mandatoryReturn() {
@@ -396,9 +396,9 @@ func (p *program) goroutines() {
 				}
 			}()
 			ch := get(p.connection.Channel())
-			must(ch.Confirm(noWait))
+			safe := get(confirming(ch))
 			for n := 0; n < 100; n++ {
-				equal(get(publishSafely(ch, queue, []byte("x"))), true, "confirmed")
+				equal(get(safe.publish(queue, []byte("x"))), true, "confirmed")
 			}
 			must(ch.Close())
 		}()
@@ -434,13 +434,14 @@ func (p *program) heartbeats() {
 }
 
 func (p *program) restart() {
+	needRestart()
 	ch, exchange := p.channel(), name("durable exchange")
 	queue := durableQueue(ch, "durable")
 	must(ch.ExchangeDeclare(exchange, "direct", true, false, false, noWait, nil))
 	must(ch.QueueBind(queue, "key", exchange, noWait, nil))
-	must(ch.Confirm(noWait))
+	safe := get(confirming(ch))
 	for i := 0; i < 100; i++ {
-		equal(get(publishSafely(ch, queue, []byte(strconv.Itoa(i)))), true, "confirmed")
+		equal(get(safe.publish(queue, []byte(strconv.Itoa(i)))), true, "confirmed")
 	}
 	_, _, err := ch.Get(queue, false) // in hand and not acknowledged: it comes again
 	must(err)
@@ -458,6 +459,7 @@ func (p *program) restart() {
 }
 
 func (p *program) reconnect() {
+	needRestart()
 	queue := durableQueue(p.channel(), "reconnect")
 	var lock sync.Mutex
 	seen := map[string]bool{}
@@ -484,8 +486,8 @@ func (p *program) reconnect() {
 	restartBroker()
 	p.connection = get(amqp.Dial(url))
 	ch := p.channel()
-	must(ch.Confirm(noWait))
-	equal(get(publishSafely(ch, queue, []byte("last"))), true, "confirmed")
+	safe := get(confirming(ch))
+	equal(get(safe.publish(queue, []byte("last"))), true, "confirmed")
 	<-done
 	get(ch.QueueDelete(queue, false, false, noWait))
 }

@@ -106,14 +106,28 @@ func serve(ch *amqp.Channel, queue string, answer func([]byte) []byte) error {
 
 // --- confirms ---
 
-// publishSafely waits for the broker on a channel in confirm mode: true once the message is safe, false when it was refused.
-func publishSafely(ch *amqp.Channel, queue string, body []byte) (bool, error) {
-	message := amqp.Publishing{DeliveryMode: amqp.Persistent, Body: body}
-	confirm, err := ch.PublishWithDeferredConfirmWithContext(context.Background(), "", queue, false, false, message)
-	if err != nil {
+// safePublisher waits for the broker's answer to each message. The library's deferred confirmations (1.5) would be shorter,
+// but an answer that is quicker than their bookkeeping is lost, and the wait for it never ends.
+type safePublisher struct {
+	ch       *amqp.Channel
+	confirms chan amqp.Confirmation
+}
+
+// confirming puts the channel into confirm mode; nothing else may publish on it.
+func confirming(ch *amqp.Channel) (safePublisher, error) {
+	return safePublisher{ch, ch.NotifyPublish(make(chan amqp.Confirmation, 1))}, ch.Confirm(false)
+}
+
+// publish returns true once the broker has the message safe, false when it refused it.
+func (p safePublisher) publish(queue string, body []byte) (bool, error) {
+	if err := addWork(p.ch, queue, body); err != nil {
 		return false, err
 	}
-	return confirm.Wait(), nil
+	confirm, open := <-p.confirms
+	if !open {
+		return false, amqp.ErrClosed
+	}
+	return confirm.Ack, nil
 }
 
 // --- reconnect ---

@@ -406,6 +406,7 @@ final class Main {
     }
 
     private void restart() throws Exception {
+        Checks.needRestart();
         Channel channel = channel();
         String queue = durableQueue(channel, "durable");
         String exchange = name("durable exchange");
@@ -430,6 +431,7 @@ final class Main {
     }
 
     private void recovery() throws Exception {
+        Checks.needRestart();
         Connection recovering = Shop.connect(URL);
         CountDownLatch hasRecovered = new CountDownLatch(1);
         ((Recoverable) recovering).addRecoveryListener(new RecoveryListener() {

@@ -48,7 +48,8 @@ module.exports = {
     restartBroker()
     await closed
     await onChannel(async (again) => {
-      assert.equal((await again.deleteQueue('clients.old.durable')).messageCount, 1)
+      assert.equal((await again.checkQueue('clients.old.durable')).messageCount, 1)
+      await again.deleteQueue('clients.old.durable')
     })()
   },
 }

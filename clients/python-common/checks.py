@@ -62,10 +62,14 @@ def raise_time_is_up(signum, frame):
     raise TimeIsUp
 
 
-def restart_broker():
-    """kill -9 and start again: same port, same data. Returns when the broker takes connections."""
+def need_restart():
     if not RESTART_COMMAND:
         raise Skipped('no LEVERET_RESTART')
+
+
+def restart_broker():
+    """kill -9 and start again: same port, same data. Returns when the broker takes connections."""
+    need_restart()
     # These three are of the client folders; a Leveret refuses settings that it does not know.
     ours = ('LEVERET_URL', 'LEVERET_ADMIN', 'LEVERET_RESTART')
     environment = {name: value for name, value in os.environ.items() if name not in ours}

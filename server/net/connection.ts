@@ -503,9 +503,9 @@ export class Connection implements ConnectionView, FrameSink {
   private beat(now: number, intervalMs: number): void {
     if (this.outlet.sentBytes !== this.sentBytesSeen) this.lastSentMs = now // up to a beat late
     this.sentBytesSeen = this.outlet.sentBytes
-    // Who is not read from cannot be heard.
+    // Who is not read from cannot be heard. What was heard is up to a beat younger than `lastReceivedMs` says.
     if (this.isParked || this.isWaitingForRoom || this.state === 'blocked') this.lastReceivedMs = now
-    if (now - this.lastReceivedMs > intervalMs * 2) {
+    if (now - this.lastReceivedMs > intervalMs * 2 + BEAT_MS) {
       this.hub.log.warn('Missed heartbeats from client', {
         connection: this.name,
         timeoutSeconds: this.heartbeatSeconds,

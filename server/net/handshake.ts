@@ -18,6 +18,9 @@ import type { Connection } from './connection'
 /** 0-9-1 §4.2.3: no peer may ask for frames smaller than this. */
 const FRAME_MAX_LEAST = 4096
 
+/** 0-9 said the same in another way, and clients that speak 0-9-1 still say it so: Perl's Net::AMQP. */
+const ACCEPTED_HEADERS = [PROTOCOL_HEADER, Buffer.from('AMQP\x01\x01\x00\x09', 'latin1')]
+
 /** RabbitMQ's names of the states. */
 const STATE_NAMES: Record<Step, string> = {
   header: 'starting',
@@ -44,7 +47,7 @@ export class Handshake {
   onHeaderBytes(chunk: Buffer): Buffer | null {
     const bytes = this.header.length === 0 ? chunk : Buffer.concat([this.header, chunk])
     const length = Math.min(bytes.length, PROTOCOL_HEADER.length)
-    if (bytes.compare(PROTOCOL_HEADER, 0, length, 0, length) !== 0) {
+    if (!ACCEPTED_HEADERS.some((header) => bytes.compare(header, 0, length, 0, length) === 0)) {
       const shown = bytes.toString('latin1', 0, Math.min(8, bytes.length)).replace(/[^\x20-\x7e]/g, '.')
       this.connection.hub.log.warn('Not AMQP 0-9-1', { connection: this.connection.name, firstBytes: shown })
       this.connection.refuse(PROTOCOL_HEADER)

@@ -2,7 +2,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { protocolHeader, type RawConnection } from '../../clients/raw'
 import { encodeTable } from '../../protocol'
-import { ManualClock } from '../index'
+import { ManualClock, type Timer } from '../index'
 import { type PerBroker, withBroker } from './with-broker'
 
 const header = (text: string) => Buffer.from(text, 'latin1')
@@ -43,6 +43,12 @@ describe('the first bytes', () => {
     const answered = connection.readRawToEnd()
     connection.write(bytes)
     expect(await answered).toEqual(broker.pick(answer))
+  })
+
+  it('of AMQP 0-9, as old clients of 0-9-1 say them, are as good', async () => {
+    const connection = await broker.socket()
+    connection.write(header('AMQP\x01\x01\x00\x09'))
+    await connection.expect(0, 'connection.start')
   })
 
   it('may come one by one, as everything after them', async () => {
@@ -298,10 +304,32 @@ describe('heartbeats', () => {
   })
 })
 
+const itHere = process.env.AMQP_SPEC_URL === undefined ? it : it.skip // the clock of others cannot be set
+
+describe('a peer that is silent', () => {
+  class LateClock extends ManualClock {
+    override after(ms: number, callback: () => void): Timer {
+      return super.after(ms + 1, callback)
+    }
+  }
+  const clock = new LateClock(1_000_000)
+  const broker = withBroker({ clock })
+
+  itHere('has two whole intervals, although the timers of the server are late', async () => {
+    const connection = await broker.connect({ tune: { heartbeat: 1 } })
+    clock.advance(500)
+    await connection.openChannel() // heard just before a beat
+    clock.advance(1999)
+    await (await broker.connect()).openChannel() // by now the server would have hung up
+    expect(connection.isClosed).toBe(false)
+    clock.advance(1000)
+    await connection.socketClosed
+  })
+})
+
 describe('a handshake that is not finished', () => {
   const clock = new ManualClock(1_000_000)
   const broker = withBroker({ clock })
-  const itHere = process.env.AMQP_SPEC_URL === undefined ? it : it.skip // the clock of others cannot be set
 
   itHere.each<[string, (connection: RawConnection) => Promise<unknown>]>([
     ['nothing sent', async () => {}],

@@ -128,9 +128,21 @@ class RemoteBroker:
         self.connect_within(5)
 
     def crash(self):
+        """Returns when it is down: what is asked for from then on cannot be stored before it."""
         self.restarting = subprocess.Popen(
             self.restart_command, shell=True, stdin=subprocess.DEVNULL, env=environment_of_children()
         )
+        while self.is_listening():
+            if self.restarting.poll() is not None:
+                raise BrokerError('--restart-command has ended, and the broker was never seen down')
+            time.sleep(0.001)
+
+    def is_listening(self):
+        try:
+            socket.create_connection(self.address, timeout=5).close()
+            return True
+        except OSError:
+            return False
 
     def recover(self):
         try:

@@ -80,8 +80,6 @@ _exchange = Exchange(QUEUE, type='direct')
 CELERY_TASK_QUEUES = (
     Queue(QUEUE, _exchange, routing_key='work'),
     Queue(MAIL_QUEUE, _exchange, routing_key='mail'),
-    # Of these only the worker that is told so (--queues) takes messages. 0 to 9, as Celery counts them.
-    Queue(f'{QUEUE}.urgent', Exchange(f'{QUEUE}.urgent'), routing_key='urgent', max_priority=9),
 )
 CELERY_TASK_DEFAULT_QUEUE = QUEUE
 CELERY_TASK_DEFAULT_EXCHANGE = QUEUE
