@@ -26,4 +26,4 @@ EXPOSE 5672 15672
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s \
   CMD ["node", "dist/server/main.js", "healthcheck"]
-CMD ["node", "--max-semi-space-size=1", "dist/server/main.js", "start"]
+CMD ["node", "--max-semi-space-size=1", "--heap-growing-percent=25", "dist/server/main.js", "start"]

@@ -94,7 +94,7 @@ const rabbitmqTls = (port: number, { cert, key }: CertificateFiles): string[] =>
 ]
 
 /** Those that `npm start` and the leveret command give. */
-const NODE_FLAGS = ['--max-semi-space-size=1']
+const NODE_FLAGS = ['--max-semi-space-size=1', '--heap-growing-percent=25']
 
 const rabbitmqServer = '/usr/lib/rabbitmq/bin/rabbitmq-server'
 
