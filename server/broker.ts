@@ -13,7 +13,7 @@ import { CoreManagement } from './core/management'
 import { toLogExchange } from './log-exchange'
 import { type Logger, silentLogger } from './logger'
 import { Hub } from './net/hub'
-import { Listener } from './net/listener'
+import { Listener, type TlsIdentity } from './net/listener'
 import { version } from './version'
 
 export interface BrokerOptions extends ConfigOptions {
@@ -114,25 +114,27 @@ export class Broker {
     const { config, hub } = this
     await this.core.start()
     try {
+      const identity = config.tlsPort === null ? null : await readIdentity(config)
       this.listener = await Listener.open(hub, config.host, config.port).catch((e) =>
         refuse(e, 'port', config.host, config.port),
       )
       this.listeners.push({ protocol: 'amqp', host: this.listener.host, port: this.listener.port })
-      if (config.tlsPort !== null) await this.openTls(config, config.tlsPort)
+      if (config.tlsPort !== null) await this.openTls(config, config.tlsPort, identity)
       if (config.adminPort !== null) await this.openAdmin(config.adminHost, config.adminPort)
     } catch (error) {
       this.listener?.close()
       this.tlsListener?.close()
+      for (const connection of [...hub.open]) connection.destroy()
+      await new Promise(setImmediate) // the sockets' close events
+      hub.stop()
       await this.core.stop()
       throw error
     }
   }
 
-  private async openTls({ host, tlsCert, tlsKey }: ResolvedConfig, port: number): Promise<void> {
-    const [cert, key] = await Promise.all([readPem('certificate', tlsCert), readPem('key', tlsKey)])
-    this.tlsListener = await Listener.open(this.hub, host, port, { cert, key }).catch((e) =>
-      e.code?.startsWith('ERR_OSSL') ? refusePem(tlsCert, tlsKey, e) : refuse(e, 'tls-port', host, port),
-    )
+  private async openTls({ host }: ResolvedConfig, port: number, identity: TlsIdentity | null): Promise<void> {
+    const open = Listener.open(this.hub, host, port, identity)
+    this.tlsListener = await open.catch((error) => refuse(error, 'tls-port', host, port))
     this.listeners.push({ protocol: 'amqp/ssl', host: this.tlsListener.host, port: this.tlsListener.port })
   }
 
@@ -203,14 +205,22 @@ export class Broker {
   }
 }
 
+async function readIdentity({ tlsCert, tlsKey }: ResolvedConfig): Promise<TlsIdentity> {
+  const [cert, key] = await Promise.all([readPem('certificate', tlsCert), readPem('key', tlsKey)])
+  const { createSecureContext } = await import('node:tls')
+  try {
+    createSecureContext({ cert, key })
+  } catch (error) {
+    const why = (error as Error).message
+    throw new StartupError('unusable', `${tlsCert} and ${tlsKey} are not a certificate and its key: ${why}.`)
+  }
+  return { cert, key }
+}
+
 function readPem(what: string, file: string | null): Promise<Buffer> {
   return readFile(file ?? '').catch((error: Error) => {
     throw new StartupError('unusable', `Cannot read the TLS ${what}: ${error.message}. Check --tls-cert and --tls-key.`)
   })
-}
-
-function refusePem(cert: string | null, key: string | null, error: Error): never {
-  throw new StartupError('unusable', `${cert} and ${key} are not a certificate and its key: ${error.message}.`)
 }
 
 /** Whole, or not there. What an earlier process left is overwritten. */

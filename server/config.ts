@@ -112,15 +112,16 @@ function resolve(
 ): CliConfig {
   const read = <K extends SettingKey>(key: K): Chosen<SettingValues[K]> =>
     choose<SettingValues[K]>(settings[key], candidates(key), defaults, problems)
-  if (read('tlsPort').value !== null && (read('tlsCert').value === null || read('tlsKey').value === null)) {
-    problems.push('tls-port needs tls-cert and tls-key, the files with the certificate and its key')
-  }
   const data = chooseData(read('data'), read('inMemory'), problems)
   const others = Object.keys(settings)
     .filter((key) => key !== 'data' && key !== 'inMemory')
     .map((key) => [key, read(key as SettingKey).value])
+  const config = { ...Object.fromEntries(others), data } as CliConfig
+  if (config.tlsPort !== null && (config.tlsCert === null || config.tlsKey === null)) {
+    problems.push('tls-port needs tls-cert and tls-key, the files with the certificate and its key')
+  }
   if (problems.length > 0) throw new ConfigError(problems)
-  return { ...Object.fromEntries(others), data } as CliConfig
+  return config
 }
 
 /** The strongest source wins, and alone is checked. */

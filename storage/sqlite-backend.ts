@@ -159,9 +159,7 @@ export class SqliteBackend implements LogBackend {
   }
 
   async remove(positions: readonly LogPosition[]): Promise<void> {
-    const trimmed = this.sendTrim() // asked for before
-    await this.request({ call: 'remove', positions })
-    await trimmed
+    await Promise.all([this.sendTrim(), this.request({ call: 'remove', positions })]) // in this order: so it was asked for
   }
 
   /** Copies the database to a new file while everything goes on: all that was committed before the call is in it, and some of

@@ -113,13 +113,15 @@ export class Connection implements ConnectionView, FrameSink {
     this.lastReceivedMs = this.hub.now
     const { store } = this.hub.core.journal
     store.startBorrowing()
-    this.guard(() => {
-      const rest = this.handshake.isHeaderDue ? this.handshake.onHeaderBytes(chunk) : chunk
-      if (rest !== null && rest.length > 0) this.parser.push(rest)
-    })
-    store.stopBorrowing()
-    this.keepBorrowed()
-    if (this.isParked) this.updateReading()
+    try {
+      this.guard(() => {
+        const rest = this.handshake.isHeaderDue ? this.handshake.onHeaderBytes(chunk) : chunk
+        if (rest !== null && rest.length > 0) this.parser.push(rest)
+      })
+    } finally {
+      store.stopBorrowing()
+      this.keepBorrowed()
+    }
     const { core } = this.hub
     if (this.isFinishing && !this.isAssembling) this.finish()
     if (core.blockedFor !== null) this.blockIfPublishing(core.blockedFor)
@@ -232,13 +234,16 @@ export class Connection implements ConnectionView, FrameSink {
 
   /** Messages that the chunk's end has cut keep what they need of it. */
   private keepBorrowed(): void {
-    if (this.assembling === null) return
-    this.assembling.assembly.keep()
-    for (const channel of this.channels.values()) if (channel.assembly.isOpen) channel.assembly.keep()
-    if (!this.assembling.assembly.isOpen) this.assembling = null
+    if (!this.isAnyOpen) return
+    this.isAnyOpen = false
+    for (const { assembly } of this.channels.values()) {
+      if (!assembly.isOpen) continue
+      assembly.keep()
+      this.isAnyOpen = true
+    }
   }
-  /** A channel with a message begun; while null, none has. */
-  private assembling: Channel | null = null
+  /** Some channel may be in the middle of a message: one was begun since none was. */
+  private isAnyOpen = false
 
   /** Of the frame before: those of one message come one after the other. */
   private lastChannel: Channel | undefined = undefined
@@ -255,15 +260,15 @@ export class Connection implements ConnectionView, FrameSink {
       if (channel === undefined) this.onOtherMethod(number, id, buf, start, end)
       else if (this.state !== 'closing') {
         channel.onMethod(id, buf, start, end)
-        if (id === basicPublish) this.onPublishBegun(channel)
+        if (id === basicPublish) this.onPublishBegun()
       }
     } catch (error) {
       this.onError(error, id, channel)
     }
   }
 
-  private onPublishBegun(channel: Channel): void {
-    this.assembling = channel
+  private onPublishBegun(): void {
+    this.isAnyOpen = true
     this.isPublisher = true
   }
 
@@ -463,10 +468,10 @@ export class Connection implements ConnectionView, FrameSink {
     this.park()
   }
 
-  /** Reading stops when something comes: most wait for the answer, which is there before the kernel could be told. */
   private park(): void {
     this.isParked = true
     this.parser.pause()
+    this.updateReading()
   }
 
   private unpark(): void {

@@ -13,13 +13,15 @@ export interface TlsIdentity {
 export class Listener {
   private constructor(
     private readonly server: Server,
+    private readonly strangers: Strangers,
     readonly host: string,
     readonly port: number,
   ) {}
 
-  /** Port 0 takes a free one. Rejects with the system's error (EADDRINUSE, EACCES), or with that of a certificate that is none. */
+  /** Port 0 takes a free one. Rejects with the system's error (EADDRINUSE, EACCES). */
   static async open(hub: Hub, host: string, port: number, tls: TlsIdentity | null = null): Promise<Listener> {
-    const server = tls === null ? plainServer(hub) : await tlsServer(hub, tls)
+    const strangers: Strangers = new Map()
+    const server = tls === null ? plainServer(hub) : await tlsServer(hub, tls, strangers)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       server.listen({ host, port, backlog: 1024 }, () => {
@@ -29,14 +31,19 @@ export class Listener {
     })
     server.on('error', (error) => hub.log.warn('Listener error', { error: error.message }))
     const address = server.address() as { address: string; port: number }
-    return new Listener(server, address.address, address.port)
+    return new Listener(server, strangers, address.address, address.port)
   }
 
   /** No new connections; those open stay. */
   close(): void {
     this.server.close()
+    for (const socket of this.strangers.values()) socket.destroy()
   }
 }
+
+/** By address and port: who is in the middle of a TLS handshake, and is no connection yet. */
+type Strangers = Map<string, Socket>
+const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
 
 const SOCKETS = { allowHalfOpen: true, noDelay: true }
 
@@ -47,11 +54,18 @@ function plainServer(hub: Hub): Server {
   })
 }
 
-async function tlsServer(hub: Hub, identity: TlsIdentity): Promise<Server> {
+async function tlsServer(hub: Hub, identity: TlsIdentity, strangers: Strangers): Promise<Server> {
   const tls = await import('node:tls') // takes 6 ms of the start
   const server = tls.createServer({ ...SOCKETS, ...identity, handshakeTimeout: hub.limits.handshakeMs }, (socket) => {
+    strangers.delete(peerOf(socket))
     const agreed = { protocol: socket.getProtocol() ?? '', cipher: socket.getCipher().name }
     if (hasRoom(hub, socket)) socket.on('data', new Connection(socket, hub, agreed).onData)
+  })
+  server.on('connection', (socket: Socket) => {
+    if (!hasRoom(hub, socket, strangers.size)) return
+    const peer = peerOf(socket)
+    strangers.set(peer, socket)
+    socket.once('close', () => strangers.delete(peer))
   })
   server.on('tlsClientError', (error, { remoteAddress }) => {
     hub.log.warn('TLS handshake failed', { peer: remoteAddress, error: error.message })
@@ -59,8 +73,8 @@ async function tlsServer(hub: Hub, identity: TlsIdentity): Promise<Server> {
   return server
 }
 
-function hasRoom(hub: Hub, socket: Socket): boolean {
-  if (hub.open.size < hub.limits.connectionsMax) return true
+function hasRoom(hub: Hub, socket: Socket, more = 0): boolean {
+  if (hub.open.size + more < hub.limits.connectionsMax) return true
   hub.log.warn('Connection refused: limit reached', { limit: hub.limits.connectionsMax })
   socket.destroy()
   return false

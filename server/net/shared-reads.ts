@@ -19,7 +19,7 @@ export class SharedReads {
   takeOver(accepted: Socket, connect: (socket: Socket) => (chunk: Buffer) => void): void {
     const { _handle: handle } = accepted as unknown as WithHandle
     if (handle === null || typeof handle !== 'object') {
-      accepted.on('data', connect(accepted))
+      accepted.on('data', connect(accepted)).resume()
       return
     }
     ;(accepted as unknown as WithHandle)._handle = null

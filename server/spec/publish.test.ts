@@ -331,6 +331,29 @@ describe('bodies', () => {
     expect(await channel.empty(queue)).toEqual(['oneone', 'twotwo'])
   })
 
+  it('may be interleaved in reads of which each has another part', async () => {
+    const [one, other] = [await broker.channel(), await broker.channel()]
+    const queue = await broker.queue(one)
+    const second = await one.connection.openChannel(2)
+    const properties = { messageId: 'the first', headers: { key: 'value' }, deliveryMode: 2 }
+    one.send('basic.publish', { routingKey: queue })
+    second.publishTo(queue, 'whole') // begun last, and whole
+    await second.sync(queue)
+    one.sendHeader(6, properties)
+    one.sendBody(Buffer.from('one'))
+    await second.sync(queue)
+    for (let i = 0; i < 20; i++) other.publishTo(queue, 'x'.repeat(50_000), { messageId: 'another' })
+    await other.connection.roundTrip()
+    one.sendBody(Buffer.from('end'))
+    await second.sync(queue)
+    const bodies: string[] = []
+    for (let got = await one.get(queue); got !== null; got = await one.get(queue)) {
+      bodies.push(got.body.toString())
+      if (got.body.toString() === 'oneend') expect(got.properties).toMatchObject({ messageId: 'the first' })
+    }
+    expect(bodies).toEqual(['whole', ...Array.from({ length: 20 }, () => 'x'.repeat(50_000)), 'oneend'])
+  })
+
   function begin(channel: RawChannel, queue: string, size: number): void {
     channel.send('basic.publish', { routingKey: queue })
     channel.sendHeader(size)

@@ -76,6 +76,25 @@ describe('TLS', () => {
   })
 })
 
+describe('handshakes that do not end', () => {
+  it('count as connections, and end with the broker', async () => {
+    const limited = await Broker.start({ tlsPort: 0, tlsCert: files.cert, tlsKey: files.key, maxConnections: 3 })
+    const port = limited.tlsPort as number
+    const client = await connect(`amqps://guest:guest@localhost:${port}`, { ca: [readFileSync(files.cert)] })
+    const silent = [1, 2].map(() => connectTcp(port, '127.0.0.1'))
+    const ended = connectTcp(port, '127.0.0.1')
+    for (const socket of silent) socket.on('error', () => {})
+    ended.on('error', () => {})
+    await once(ended, 'close') // the fourth
+    const channel = await client.createChannel()
+    await channel.assertQueue('', { exclusive: true })
+    const gone = Promise.all(silent.map((socket) => once(socket, 'close')))
+    await client.close()
+    await limited.stop()
+    await gone
+  })
+})
+
 describe('a start', () => {
   const start = (tlsCert: string | null, tlsKey: string | null) => Broker.start({ tlsPort: 0, tlsCert, tlsKey })
 
