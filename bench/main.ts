@@ -7,7 +7,7 @@ import type { Outcome } from './figures'
 import { measureFootprint } from './footprint'
 import { type LoadTarget, measureLoad } from './load'
 import { type BenchOptions, OptionsError, parseOptions } from './options'
-import { describeMachine, type Report, type RowReport, toJson, toMarkdown, toText } from './report'
+import { CHART_FILE, describeMachine, type Report, type RowReport, toChart, toJson, toMarkdown, toText } from './report'
 import { type LoadRow, type Row, rows, selectRows, smokeRows } from './rows'
 import { smoke } from './smoke'
 
@@ -115,6 +115,8 @@ function write(report: Report, options: BenchOptions): void {
     mkdirSync(options.results, { recursive: true })
     writeFileSync(join(options.results, 'RESULTS.json'), toJson(report))
     writeFileSync(join(options.results, 'RESULTS.md'), toMarkdown(report))
+    const chart = toChart(report)
+    if (chart !== null) writeFileSync(join(options.results, CHART_FILE), chart)
   }
 }
 

@@ -1,6 +1,15 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Figures, Outcome } from './figures'
-import { describeMachine, formatNumber, type Report, type RowReport, toJson, toMarkdown, toText } from './report'
+import {
+  describeMachine,
+  formatNumber,
+  type Report,
+  type RowReport,
+  toChart,
+  toJson,
+  toMarkdown,
+  toText,
+} from './report'
 import { rows } from './rows'
 
 const outcome = (figures: Figures, faults: string[] = []): Outcome => ({ figures, faults })
@@ -64,6 +73,16 @@ describe('report', () => {
     for (const text of ['npm run bench --', process.version, 'ours: Ours 1.0', '| delivered/s |']) {
       expect(markdown).toContain(text)
     }
+  })
+
+  it('draws how many times better the first of two is, and nothing for one', () => {
+    const products = { ours: 'Ours 1.0', theirs: 'Theirs' }
+    const chart = toChart({ ...reportOf(pair), products })
+    for (const text of ['theirs is ours', `${rows[0].id}: delivered/s`, '>3.0<']) expect(chart).toContain(text)
+    expect(toMarkdown(reportOf(pair))).toContain('RESULTS.svg')
+    const alone = reportOf({ ...pair, brokers: pair.brokers.slice(0, 1) })
+    expect(toChart(alone)).toBeNull()
+    expect(toMarkdown(alone)).not.toContain('RESULTS.svg')
   })
 
   it('groups thousands', () => {

@@ -1,9 +1,10 @@
-// Turns measurements into what people and programs read: a text table, RESULTS.md and JSON.
+// Turns measurements into what people and programs read: a text table, RESULTS.md with its chart, and JSON.
 import { statfsSync } from 'node:fs'
 import { cpus, release, tmpdir, totalmem } from 'node:os'
 import { type FigureKind, type FigureName, figureKinds, figureNames, type Outcome } from './figures'
 import type { Row } from './rows'
 import { plusMinusPercent, ratioOfPairs, type Spread, spreadOf } from './statistics'
+import { barChart } from './svg-chart'
 
 /** One row, measured `repeats` times on each broker; outcomes of the same index ran one after the other. */
 export interface RowReport {
@@ -68,8 +69,39 @@ export function toMarkdown(report: Report): string {
     ...(machine.isDataInMemory ? ['- data lay in memory (tmpfs): the durable rows say nothing about disks'] : []),
     ...products,
     '',
+    ...(isPair(report) ? [`![How many times better, by row](${CHART_FILE})`, ''] : []),
     ...report.rows.flatMap(markdownOfRow),
   ].join('\n')
+}
+
+export const CHART_FILE = 'RESULTS.svg'
+
+/** What users feel: not what it costs the broker. */
+const CHARTED: readonly FigureName[] = [
+  'deliveredPerSecond',
+  'fillPerSecond',
+  'drainPerSecond',
+  'deliveryP99Ms',
+  'confirmP99Ms',
+  'startMs',
+  'queuesSeconds',
+  'idleRssMiB',
+  'rssPeakMiB',
+]
+
+const isPair = (report: Report): boolean => report.rows.every(({ brokers }) => brokers.length === 2)
+
+/** How many times better the first broker is than the second, a bar for each figure; null where there are not two. */
+export function toChart(report: Report): string | null {
+  if (!isPair(report)) return null
+  const [first, second] = Object.keys(report.products)
+  const bars = report.rows.flatMap((row) =>
+    CHARTED.flatMap((figure) => {
+      const ratio = ratioFor(row, figure)
+      return ratio === null ? [] : [{ name: `${row.row.id}: ${figureKinds[figure].label}`, value: ratio.median }]
+    }),
+  )
+  return barChart({ title: `How many times better than ${second} is ${first}? (1: as good)`, bars, mark: 1 })
 }
 
 function markdownOfRow(report: RowReport): string[] {

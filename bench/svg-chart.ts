@@ -1,4 +1,4 @@
-// Line charts as SVG text, drawn by ECharts without a browser.
+// Charts as SVG text, drawn by ECharts without a browser.
 import * as echarts from 'echarts'
 
 export interface Line {
@@ -43,6 +43,47 @@ export function lineChart({ title, xName, yName, rightName, isLogX = false, line
       lineStyle: isRight ? { type: 'dotted' as const, width: 1.5 } : { width: 2 },
     })),
   })
+  return toSvg(chart)
+}
+
+export interface BarChart {
+  title: string
+  /** From the top. */
+  bars: { name: string; value: number }[]
+  /** A line across the bars. */
+  mark: number
+}
+
+/** Horizontal bars on a logarithmic axis, each with its value. */
+export function barChart({ title, bars, mark }: BarChart): string {
+  const height = 90 + 22 * bars.length
+  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 900, height })
+  const shown = (value: number): string => value.toFixed(value < 10 ? 1 : 0)
+  chart.setOption({
+    animation: false,
+    backgroundColor: '#ffffff',
+    title: { text: title, left: 'center', textStyle: { fontSize: 15 } },
+    grid: { left: 290, right: 60, top: 45, bottom: 30 },
+    xAxis: { type: 'log' as const, min: 0.5 },
+    yAxis: { type: 'category' as const, inverse: true, data: bars.map(({ name }) => name), axisTick: { show: false } },
+    series: [
+      {
+        type: 'bar' as const,
+        data: bars.map(({ value }) => value),
+        barWidth: 13,
+        label: {
+          show: true,
+          position: 'right' as const,
+          formatter: ({ value }: { value?: unknown }) => shown(Number(value)),
+        },
+        markLine: { symbol: 'none', silent: true, label: { show: false }, data: [{ xAxis: mark }] },
+      },
+    ],
+  })
+  return toSvg(chart)
+}
+
+function toSvg(chart: echarts.ECharts): string {
   const svg = chart.renderToSVGString()
   chart.dispose()
   return svg
