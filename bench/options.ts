@@ -13,7 +13,7 @@ export interface BenchOptions {
   seconds: number | null // null: as the row says
   messages: number | null
   json: string | null // '-': standard output, which then holds nothing else
-  results: string | null // folder for RESULTS.md and RESULTS.json
+  results: string | null // folder for RESULTS.md, .json and .svg
   dataParent: string | null // folder in which brokers that the bench starts get their data; null: the system's temporary one
   profile: string | null // folder for a CPU profile of our broker
 }
@@ -59,7 +59,7 @@ function describe(): Command {
     .option('--seconds <n>', 'publish for n seconds in rows that are limited by time', positiveNumber)
     .option('--messages <n>', 'publish n messages, whatever the row says', positiveInteger)
     .option('--json [file]', 'figures as JSON into the file, or to standard output alone')
-    .option('--results <folder>', 'write RESULTS.md and RESULTS.json into the folder')
+    .option('--results <folder>', 'write RESULTS.md, RESULTS.json and, with --vs, RESULTS.svg into the folder')
     .option('--data-parent <folder>', 'where started brokers keep their data (default: the temporary folder)')
     .option('--profile <folder>', "write our broker's CPU profiles into the folder")
     .allowExcessArguments(false)
