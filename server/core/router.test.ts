@@ -138,7 +138,7 @@ describe('a route', () => {
       finds++
       match(...args)
     }
-    const slots = () => (vhost.router as unknown as { cache: unknown[] }).cache.length
+    const slots = () => (vhost.router as unknown as { cache: { slots: number } }).cache.slots
     const all = Array.from({ length: keys }, (_, i) => sampleMessage({ exchange: 'amq.topic', routingKey: `key.${i}` }))
     for (let round = 0; round < rounds; round++) for (const message of all) vhost.router.route(message)
     expect(slots()).toBe(rounds > 1 ? 65_536 : 4096)

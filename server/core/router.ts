@@ -1,25 +1,19 @@
-// From exchange and routing key to queues. What was found is remembered by the bytes of the two names, so that a
-// publisher's next message costs a hash of them; any change of exchanges or bindings forgets everything remembered. What
+// From exchange and routing key to queues. What was found is remembered (route-cache.ts), so that a
+// publisher's next message costs a hash of the two names; any change of exchanges or bindings forgets everything remembered. What
 // depends on more than the two names, or goes to further keys by CC and BCC, is found anew for each message.
 import { ReplyCode } from '../../protocol/constants'
 import { ChannelError } from '../../protocol/errors'
 import type { IncomingMessage } from '../../storage/message-store'
 import type { AnyQueue } from './any-queue'
 import type { Binding } from './binding'
-import { CameBack } from './came-back'
 import { Copies } from './copies'
 import type { Requester, Requesters } from './direct-reply'
 import type { Exchange } from './exchange'
 import type { Gate } from './gate'
 import type { Queue } from './queue'
+import { RouteCache } from './route-cache'
 import { RoutedMessage } from './routed-message'
 import { Stream } from './stream'
-
-/** Of remembered routes: so many slots at first, and so many when keys that come again push each other out. */
-const CACHE_SLOTS = 4096
-const CACHE_SLOTS_MAX = 65_536
-/** All remembered routes together: a fanout to many thousands of queues must not be kept once for each routing key. */
-const REMEMBERED_QUEUES_MAX = 500_000
 
 const NONE: readonly string[] = []
 const NOTHING = Buffer.alloc(0)
@@ -55,19 +49,8 @@ export interface Gated {
   isTaken: boolean
 }
 
-interface CachedRoute extends Route {
-  names: Buffer
-  epoch: number
-}
-
 export class Router {
-  private epoch = 0
-  private cache: (CachedRoute | null)[] = new Array(CACHE_SLOTS).fill(null)
-  /** The one that was asked for last: publishers tend to stay with theirs. */
-  private last: CachedRoute | null = null
-  private cameBack: CameBack | null = null
-  /** In all remembered routes, each counted as often as it is there. */
-  rememberedQueues = 0
+  private readonly cache = new RouteCache()
   private readonly copies = new Copies()
 
   constructor(
@@ -77,10 +60,14 @@ export class Router {
     private readonly requesters: Requesters,
   ) {}
 
+  /** In all remembered routes, each counted as often as it is there. */
+  get rememberedQueues(): number {
+    return this.cache.rememberedQueues
+  }
+
   /** Call after any change of exchanges, queues or bindings. */
   forget(): void {
-    this.epoch++
-    this.last = null
+    this.cache.forget()
   }
 
   /** Throws 404 for an exchange that is not there, 406 for a malformed CC or BCC. Takes BCC out of the message. */
@@ -89,22 +76,10 @@ export class Router {
       const copies = this.copiesOf(m)
       if (copies !== null) return this.findCopied(m, copies)
     }
-    const { namesBuf: buf, namesStart: start, namesEnd: end } = m
-    const { last } = this
-    if (last !== null && last.epoch === this.epoch && isSame(last.names, buf, start, end)) return last
-    let hash = 0x811c9dc5
-    for (let i = start; i < end; i++) hash = Math.imul(hash ^ buf[i], 0x01000193)
-    hash ^= hash >>> 15
-    const cached = this.cache[hash & (this.cache.length - 1)]
-    if (cached !== null && cached.epoch === this.epoch && isSame(cached.names, buf, start, end)) {
-      this.last = cached
-      return cached
-    }
+    const cached = this.cache.find(m.namesBuf, m.namesStart, m.namesEnd)
+    if (cached !== null) return cached
     const { route, isRepeatable } = this.find(this.exchangeOf(m), m, [routingKeyOf(m)])
-    if (isRepeatable) {
-      const names = Buffer.from(buf.subarray(start, end))
-      this.remember(hash, { ...route, names, epoch: this.epoch })
-    }
+    if (isRepeatable) this.cache.remember(route, Buffer.from(m.namesBuf.subarray(m.namesStart, m.namesEnd)))
     return route
   }
 
@@ -169,27 +144,6 @@ export class Router {
   /** Where a message goes that `from` itself had kept: its gates are behind it. */
   routeReleased(from: Exchange, m: IncomingMessage, furtherKeys: readonly string[]): Route {
     return this.find(from, m, [routingKeyOf(m), ...furtherKeys], from).route
-  }
-
-  private remember(hash: number, route: CachedRoute): void {
-    const before = this.cache[hash & (this.cache.length - 1)]
-    if (before?.epoch === this.epoch && this.cache.length < CACHE_SLOTS_MAX) this.onPushedOut(hash)
-    const slot = hash & (this.cache.length - 1)
-    this.rememberedQueues += sizeOf(route) - sizeOf(this.cache[slot])
-    this.cache[slot] = route
-    if (this.rememberedQueues > REMEMBERED_QUEUES_MAX) this.empty(this.cache.length)
-  }
-
-  private onPushedOut(hash: number): void {
-    this.cameBack ??= new CameBack()
-    if (!this.cameBack.onPushedOut(hash)) return
-    this.cameBack = null
-    this.empty(CACHE_SLOTS_MAX)
-  }
-
-  private empty(slots: number): void {
-    this.cache = new Array(slots).fill(null)
-    this.rememberedQueues = 0
   }
 }
 
@@ -274,10 +228,6 @@ class Walk {
   }
 }
 
-function sizeOf(route: Route | null): number {
-  return route === null ? 0 : route.queues.length + (route.gated?.streams.length ?? 0)
-}
-
 function routingKeyOf({ namesBuf, namesStart, namesEnd }: IncomingMessage): string {
   return namesBuf.toString('utf8', namesStart + 2 + namesBuf[namesStart], namesEnd)
 }
@@ -286,11 +236,4 @@ export function logIdsOf(queues: readonly Queue[]): number[] {
   const ids: number[] = []
   for (const queue of queues) if (queue.logId !== 0) ids.push(queue.logId)
   return ids
-}
-
-function isSame(names: Buffer, buf: Buffer, start: number, end: number): boolean {
-  if (names.length !== end - start) return false
-  // From the end: keys that differ mostly do so there.
-  for (let i = names.length - 1; i >= 0; i--) if (names[i] !== buf[start + i]) return false
-  return true
 }
