@@ -118,6 +118,92 @@ describe('frames cut anywhere', () => {
   })
 })
 
+describe('a large body frame, for a sink that takes parts', () => {
+  const payload = Buffer.from(Array.from({ length: 6000 }, (_, i) => i % 251))
+  const bytes = Buffer.concat([frame(3, 0x0102, payload), hex('08 0000 00000000 ce')])
+  const endAt = bytes.length - 9
+
+  /** Parts are told as what they bring together; `whole` once the frame was. */
+  class PartRecorder extends Recorder {
+    parts: Buffer[] = []
+    onPart: () => void = () => {}
+    onBodyPart(_channel: number, buf: Buffer, start: number, end: number): void {
+      this.parts.push(Buffer.from(buf.subarray(start, end)))
+      this.onPart()
+    }
+    override onBody(channel: number, buf: Buffer, start: number, end: number): void {
+      const isSame = Buffer.concat([...this.parts, buf.subarray(start, end)]).equals(payload)
+      this.told.push(`body ${channel} ${isSame ? 'as sent' : 'changed'}`)
+    }
+  }
+  const told = ['body 258 as sent', 'heartbeat 0']
+
+  function partsParser() {
+    const sink = new PartRecorder()
+    return { sink, parser: new FrameParser(sink, 8192) }
+  }
+
+  it('is the same however it is cut in three', () => {
+    const places = [0, 1, 6, 7, 8, 9, 4102, 4103, 4104, endAt - 2, endAt - 1, endAt, endAt + 1, endAt + 2, bytes.length]
+    for (const a of places) {
+      for (const b of places.filter((place) => place >= a)) {
+        const { sink, parser } = partsParser()
+        for (const chunk of [bytes.subarray(0, a), bytes.subarray(a, b), bytes.subarray(b)]) {
+          const lent = Buffer.from(chunk)
+          parser.push(lent)
+          lent.fill(0xee)
+        }
+        if (sink.told.join() !== told.join()) throw new Error(`cut at ${a} and ${b}: ${sink.told.join()}`)
+      }
+    }
+  })
+
+  it('is the same in single bytes, and whole only with its end', () => {
+    const { sink, parser } = partsParser()
+    for (const [i, byte] of bytes.entries()) {
+      parser.push(Buffer.from([byte]))
+      expect(sink.told).toHaveLength(i < endAt ? 0 : i < bytes.length - 1 ? 1 : 2)
+    }
+    expect(sink.told).toEqual(told)
+  })
+
+  it.each([10, 5000, endAt - 1, endAt])('with a wrong end is refused and never whole, cut at %d', (at) => {
+    const broken = Buffer.from(bytes)
+    broken[endAt] = 0xcd
+    const { sink, parser } = partsParser()
+    const error = refusal(() => {
+      parser.push(broken.subarray(0, at))
+      parser.push(broken.subarray(at))
+    })
+    expect(error.text).toBe('FRAME_ERROR - type 3, all octets = <<>>: {invalid_frame_end_marker,205}')
+    expect(sink.told).toEqual([])
+  })
+
+  it('may pause the parser in between', () => {
+    const { sink, parser } = partsParser()
+    sink.onPart = () => parser.pause()
+    parser.push(bytes.subarray(0, 3000))
+    parser.push(bytes.subarray(3000, 5000))
+    parser.push(bytes.subarray(5000))
+    expect(sink.parts).toHaveLength(1)
+    for (let i = 0; i < 2; i++) parser.resume()
+    expect(sink.told).toEqual(told)
+  })
+
+  it('of which a part was too much is forgotten', () => {
+    const { sink, parser } = partsParser()
+    sink.onPart = () => parser.stop()
+    parser.push(bytes.subarray(0, 3000))
+    parser.push(bytes.subarray(3000))
+    expect(sink.told).toEqual([])
+    parser.reset()
+    sink.onPart = () => {}
+    sink.parts = []
+    parser.push(bytes)
+    expect(sink.told).toEqual(told)
+  })
+})
+
 function cutAt(bytes: Buffer, cuts: number[]): Buffer[] {
   const ends = [...cuts.filter((cut) => cut < bytes.length).sort((a, b) => a - b), bytes.length]
   return ends.map((end, i) => bytes.subarray(ends[i - 1] ?? 0, end))

@@ -19,10 +19,14 @@ export interface FrameSink {
   /** The whole payload: class, weight, body size, property flags, properties. */
   onHeader(channel: number, buf: Buffer, start: number, end: number): void
   onBody(channel: number, buf: Buffer, start: number, end: number): void
+  /** What came so far of a large body frame; more of it follows, the last of it by onBody. A sink without this gets whole frames. */
+  onBodyPart?(channel: number, buf: Buffer, start: number, end: number): void
   onHeartbeat(channel: number): void
 }
 
 const HEAD_BYTES = 7
+/** Body frames up to so many bytes are kept until they are whole; of larger ones, what a chunk has of them is handed out. */
+const WHOLE_BODY_BYTES_MAX = 4 * 1024
 const EMPTY = Buffer.alloc(0)
 
 export class FrameParser {
@@ -32,6 +36,9 @@ export class FrameParser {
   private carry: Buffer = EMPTY
   private carried = 0
   private readonly head = Buffer.alloc(HEAD_BYTES)
+  /** Of the payload of a body frame that is handed out in parts: what is still to come. 0: there is none. */
+  private bodyLeft = 0
+  private bodyChannel = 0
   /** What has not been parsed yet because the sink paused. As much as the caller pushes: it should stop reading meanwhile. */
   private readonly waiting: Buffer[] = []
   private isPaused = false
@@ -82,6 +89,7 @@ export class FrameParser {
   }
 
   private forget(): void {
+    this.bodyLeft = 0
     this.carry = EMPTY
     this.carried = 0
     this.waiting.length = 0
@@ -101,12 +109,13 @@ export class FrameParser {
 
   /** Returns how much of the chunk it took: all, unless the sink paused or stopped. */
   private feed(chunk: Buffer): number {
-    let at = this.carried > 0 ? this.completeCarry(chunk) : 0
-    if (this.carried > 0 || this.isHalted) return at
+    let at = 0
+    if (this.bodyLeft > 0) at = this.goOnWithBody(chunk, 0)
+    else if (this.carried > 0) at = this.completeCarry(chunk)
+    if (this.bodyLeft > 0 || this.carried > 0 || this.isHalted) return at
     at = this.parse(chunk, at)
     if (at === chunk.length || this.isHalted) return at
-    this.startCarry(chunk, at)
-    return chunk.length
+    return this.startCarry(chunk, at)
   }
 
   /** Whole frames of the chunk, in place. Returns where it stopped. */
@@ -158,32 +167,45 @@ export class FrameParser {
 
   /** Keeps the beginning of a frame whose size, when there, is checked. Until its head is whole, 7 bytes are kept; then the
    *  buffer has the frame's size at once, so that however finely the rest is cut, each byte is copied once. */
-  private startCarry(chunk: Buffer, at: number): void {
+  private startCarry(chunk: Buffer, at: number): number {
     const available = chunk.length - at
     checkType(chunk[at])
-    if (available < HEAD_BYTES) {
-      chunk.copy(this.head, 0, at)
-      this.carry = this.head
-    } else {
-      this.carry = Buffer.allocUnsafeSlow(HEAD_BYTES + chunk.readUInt32BE(at + 3) + 1)
-      chunk.copy(this.carry, 0, at)
-    }
+    if (available >= HEAD_BYTES) return this.startFrame(chunk, at, chunk, at + HEAD_BYTES)
+    chunk.copy(this.head, 0, at)
+    this.carry = this.head
     this.carried = available
+    return chunk.length
   }
 
   /** Feeds the kept frame; emits it when whole. Returns how much of the chunk it took. */
   private completeCarry(chunk: Buffer): number {
-    let at = 0
-    if (this.carry === this.head) {
-      at = Math.min(HEAD_BYTES - this.carried, chunk.length)
-      chunk.copy(this.head, this.carried, 0, at)
-      this.carried += at
-      if (this.carried < HEAD_BYTES) return at
-      const size = this.head.readUInt32BE(3)
-      if (size > this.frameMax) this.refuseSize(this.head[0], size)
-      this.carry = Buffer.allocUnsafeSlow(HEAD_BYTES + size + 1)
-      this.head.copy(this.carry)
+    if (this.carry !== this.head) return this.fillCarry(chunk, 0)
+    const at = Math.min(HEAD_BYTES - this.carried, chunk.length)
+    chunk.copy(this.head, this.carried, 0, at)
+    this.carried += at
+    if (this.carried < HEAD_BYTES) return at
+    const size = this.head.readUInt32BE(3)
+    if (size > this.frameMax) this.refuseSize(this.head[0], size)
+    return this.startFrame(this.head, 0, chunk, at)
+  }
+
+  /** The frame with this head does not end in the chunk, or its head has only just become whole. */
+  private startFrame(head: Buffer, headAt: number, chunk: Buffer, at: number): number {
+    const size = head.readUInt32BE(headAt + 3)
+    if (head[headAt] === FRAME_BODY && size > WHOLE_BODY_BYTES_MAX && this.sink.onBodyPart !== undefined) {
+      this.carried = 0
+      this.bodyChannel = head.readUInt16BE(headAt + 1)
+      this.bodyLeft = size
+      return this.goOnWithBody(chunk, at)
     }
+    // Small ones share a page of memory: a chunk's end cuts a frame every 64 KiB.
+    this.carry = Buffer.allocUnsafe(HEAD_BYTES + size + 1)
+    head.copy(this.carry, 0, headAt, headAt + HEAD_BYTES)
+    this.carried = HEAD_BYTES
+    return this.fillCarry(chunk, at)
+  }
+
+  private fillCarry(chunk: Buffer, at: number): number {
     const take = Math.min(this.carry.length - this.carried, chunk.length - at)
     chunk.copy(this.carry, this.carried, at, at + take)
     this.carried += take
@@ -194,6 +216,30 @@ export class FrameParser {
     this.carried = 0
     this.emit(frame, 0, frame.length - 1)
     return at
+  }
+
+  /** Hands out what the chunk has of the body frame; the last of it only together with the frame's end. */
+  private goOnWithBody(chunk: Buffer, at: number): number {
+    const { bodyChannel, bodyLeft } = this
+    const left = bodyLeft - (chunk.length - at)
+    if (left < 0) {
+      const end = at + bodyLeft
+      this.bodyLeft = 0
+      if (chunk[end] !== FRAME_END) throw frameError(FRAME_BODY, `{invalid_frame_end_marker,${chunk[end]}}`)
+      this.sink.onBody(bodyChannel, chunk, at, end)
+      return end + 1
+    }
+    this.bodyLeft = left
+    let end = chunk.length
+    if (left === 0) this.carryLastOfBody(chunk[--end])
+    if (end > at) this.sink.onBodyPart?.(bodyChannel, chunk, at, end)
+    return chunk.length
+  }
+
+  /** As a frame of its own, whose end is yet to come. */
+  private carryLastOfBody(octet: number): void {
+    this.carry = Buffer.from([FRAME_BODY, this.bodyChannel >> 8, this.bodyChannel & 0xff, 0, 0, 0, 1, octet, 0])
+    this.carried = HEAD_BYTES + 1
   }
 
   private refuseSize(type: number, size: number): never {

@@ -286,6 +286,10 @@ export class Connection implements ConnectionView, FrameSink {
 
   onBody(number: number, buf: Buffer, start: number, end: number): void {
     this.receivedFrames++
+    this.onBodyPart(number, buf, start, end)
+  }
+
+  onBodyPart(number: number, buf: Buffer, start: number, end: number): void {
     if (this.state === 'closing') return
     const channel = this.channelOf(number)
     try {

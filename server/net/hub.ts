@@ -35,6 +35,10 @@ export const BEAT_MS = 500
 const TURN_READ_BYTES = 128 * 1024
 /** Likewise, while consumers want more than the turn gives them: a quarter of what one of them gets. */
 const CONTENDED_READ_BYTES = 64 * 1024
+/** Connections written to in one turn; of others, those that have more to say than a little. A write costs as much as ten messages, so where
+ *  a queue's messages go to a thousand consumers by turns, they had better go a few at a time: each has its next in the turns to come. */
+const TURN_WRITES = 256
+const LITTLE_BYTES = 4 * 1024
 /** Publishers that waited and are read from in the next turn: a chunk of 64 KiB. */
 const CONTENDED_READERS = 1
 
@@ -105,8 +109,14 @@ export class Hub implements TurnEvents {
     const connections = this.dirty
     this.dirty = this.flushing
     this.flushing = connections
-    for (let i = 0; i < connections.length; i++) connections[i].flush()
+    let writes = 0
+    for (let i = 0; i < connections.length; i++) {
+      const connection = connections[i]
+      if (writes++ < TURN_WRITES || connection.out.bytes > LITTLE_BYTES) connection.flush()
+      else this.dirty.push(connection)
+    }
     connections.length = 0
+    if (this.dirty.length > 0) this.core.requestTurn()
   }
 
   // -- memory ---------------------------------------------------------------------------------------------------------
