@@ -1,6 +1,7 @@
 // Message bytes in memory: slabs of bytes, named by tickets, counted by references. Knows nothing of AMQP but the stored
 // form (see segment.ts). The journal above it makes messages durable; queues hold tickets only.
 import type { ReturnCounts } from './batch-codec'
+import { BufferPool } from './buffer-pool'
 import { copyBytes } from './bytes'
 import { SEGMENT_TICKETS, Segment, SLAB_BYTES, type SpillPlace, STORED_HEAD_BYTES, STORED_TAIL_BYTES } from './segment'
 import type { SpillFile } from './spill-file'
@@ -39,8 +40,6 @@ const FRAME_OVERHEAD = 8
 const FRAME_END = 0xce
 const HEADER_FRAME = 2
 const BODY_FRAME = 3
-/** Idle slabs kept for reuse. */
-const POOL_SLABS_MAX = 32
 const NOTHING: Buffer = Buffer.alloc(0)
 const NO_OFFSETS = new Uint32Array(0)
 const LEAST_COUNT = 64
@@ -53,9 +52,13 @@ export class MessageStore {
   readonly segments = new Map<number, Segment>()
   /** Of a usual slab. A test may lower it before the first message. */
   slabSize = SLAB_BYTES
+  /** Slabs, and what else holds message bytes for a while. */
+  readonly buffers = new BufferPool()
   /** Bytes of slabs held, the pool not counted. */
   slabBytes = 0
   private current: Segment
+  /** Of its slab. What is larger than a usual one is alone in it: a small message must not keep it. */
+  private room = 0
   private hot: Segment
   /** Messages that the next segment will have, by the one before: to grow is to copy. */
   private likelyCount = LEAST_COUNT
@@ -65,7 +68,6 @@ export class MessageStore {
   private spillTarget = 0
   /** On their way to the spill file. */
   private spillingBytes = 0
-  private readonly pool: Buffer[] = []
   /** Full segments in memory, in the order they came there: what pageOutTo looks through. */
   private resident: Segment[] = []
   private slabBytesSeen = 0
@@ -91,7 +93,7 @@ export class MessageStore {
   append(m: IncomingMessage, refs: number, logRefs: number): Ticket {
     const size = STORED_HEAD_BYTES + storedSize(m)
     let segment = this.current
-    if (segment.used + size > (segment.slab as Buffer).length || segment.count === SEGMENT_TICKETS) {
+    if (segment.used + size > this.room || segment.count === SEGMENT_TICKETS) {
       segment = this.rotate(size)
     }
     const index = segment.count++
@@ -247,7 +249,7 @@ export class MessageStore {
     if (slab === null || segment.loading) return
     segment.slab = null
     this.slabBytes -= slab.length
-    if (slab.length === this.slabSize && this.pool.length < POOL_SLABS_MAX) this.pool.push(slab)
+    this.buffers.give(slab)
   }
 
   private freeSpill(segment: Segment): void {
@@ -336,8 +338,7 @@ export class MessageStore {
   }
 
   takeSlab(bytes: number): Buffer {
-    if (bytes <= this.slabSize) return this.pool.pop() ?? Buffer.allocUnsafeSlow(this.slabSize)
-    return Buffer.allocUnsafeSlow(bytes)
+    return this.buffers.take(Math.max(bytes, this.slabSize))
   }
 
   /** Brings a spilled segment back. Rejects with the file's error. */
@@ -372,6 +373,7 @@ export class MessageStore {
 
   private open(bytes: number): Segment {
     const slab = this.takeSlab(bytes)
+    this.room = Math.max(bytes, this.slabSize)
     this.slabBytes += slab.length
     const segment = new Segment(this.nextSegment++, slab, this.likelyCount)
     this.segments.set(segment.number, segment)

@@ -329,7 +329,7 @@ export class Core implements Surroundings {
     this.updateBlocked()
   }
 
-  /** Adds up what queues and the log's books take beside the messages. Called now and then. */
+  /** Adds up what queues and the log's books take beside the messages, and lets go of what it needs no more. Called now and then. */
   measureOverhead(connections: number): void {
     const { store, rows } = this.journal
     let bytes = store.segments.size * SEGMENT_BYTES + rows.count * ROW_BYTES + connections * CONNECTION_BYTES
@@ -338,6 +338,7 @@ export class Core implements Surroundings {
       for (const shelf of vhost.shelves()) bytes += shelf.heldBytes
     }
     this.overheadBytes = bytes
+    store.buffers.trim()
   }
   private overheadBytes = 0
 

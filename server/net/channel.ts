@@ -55,8 +55,9 @@ export class Channel implements ChannelView, ConsumerSink {
     readonly number: number,
     private readonly connection: Connection,
   ) {
-    this.assembly = new PublishAssembly(connection.hub.limits.messageSizeMax, connection.hub.core.gathered)
-    this.idleSinceMs = connection.hub.core.now
+    const { limits, core } = connection.hub
+    this.assembly = new PublishAssembly(limits.messageSizeMax, core.gathered, core.journal.store.buffers)
+    this.idleSinceMs = core.now
   }
 
   // -- frames ---------------------------------------------------------------------------------------------------------

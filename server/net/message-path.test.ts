@@ -10,6 +10,7 @@ import {
   FrameParser,
   type FrameSink,
 } from '../../protocol'
+import { BufferPool } from '../../storage/buffer-pool'
 import { type ByteRange, type IncomingMessage, MessageStore } from '../../storage/message-store'
 import { sampleMessage } from '../../storage/sample-message'
 import { writeDelivery, writeGetOk, writeReturn } from './message-writer'
@@ -55,7 +56,7 @@ function shown(m: IncomingMessage): Message {
 
 /** What comes out when the frames arrive in these chunks, each of which is overwritten once it was taken. */
 function gathered(stream: Buffer, cuts: readonly number[]): Message[] {
-  const assembly = new PublishAssembly(BODY_SIZE_MAX, { bytes: 0 })
+  const assembly = new PublishAssembly(BODY_SIZE_MAX, { bytes: 0 }, new BufferPool())
   const messages: Message[] = []
   const parser = new FrameParser(
     {
@@ -96,7 +97,7 @@ describe('a publish', () => {
   it('of many body frames grows with what arrives', () => {
     const big = message(Buffer.alloc(300_000, 'b'))
     expect(gathered(publishFrames(big), [])).toEqual([big])
-    const assembly = new PublishAssembly(2 ** 30, { bytes: 0 })
+    const assembly = new PublishAssembly(2 ** 30, { bytes: 0 }, new BufferPool())
     const frames = publishFrames(message('x'))
     const header = encodeContentHeader(1, 2 ** 29, properties)
     assembly.onMethod(frames, 11, frames.indexOf(0xce, 11))
@@ -145,7 +146,7 @@ describe('a publish', () => {
   ])('is refused: %s', (_, send, code) => {
     const method = encodeMethod('basic.publish', 1, { exchange: '', routingKey: 'q' })
     const header = encodeContentHeader(1, 10, properties)
-    expect(() => send(new PublishAssembly(BODY_SIZE_MAX, { bytes: 0 }), method, header)).toThrow(
+    expect(() => send(new PublishAssembly(BODY_SIZE_MAX, { bytes: 0 }, new BufferPool()), method, header)).toThrow(
       expect.objectContaining({ replyCode: code }),
     )
   })
@@ -179,7 +180,7 @@ function readBack(
 describe('a stored message', () => {
   const pool = new BlockPool()
   const range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
-  const sizes = [0, 1, 47, 48, 49, 4088, 4089, 20_000, 200_000]
+  const sizes = [0, 1, 47, 48, 49, 4088, 4089, 20_000, 32_000, 33_000, 65_536, 200_000]
   const stored = (m: IncomingMessage): void => {
     const store = new MessageStore()
     store.locate(store.append(m, 1, 0), range)
@@ -275,7 +276,7 @@ describe('what a turn says', () => {
 
 describe('a transaction', () => {
   it('keeps messages whole when the chunk goes', () => {
-    const assembly = new PublishAssembly(BODY_SIZE_MAX, { bytes: 0 })
+    const assembly = new PublishAssembly(BODY_SIZE_MAX, { bytes: 0 }, new BufferPool())
     const tx = new Transaction({ bytes: 0 })
     const m = message('body')
     const chunk = publishFrames(m)

@@ -9,6 +9,10 @@ import type { OutBuffer } from './out-buffer'
 
 const FRAME_END = 0xce
 const FRAME_OVERHEAD = 8
+/** Stored frames up to so many bytes are copied in one piece, larger ones spread over blocks. */
+const ONE_PIECE_BYTES_MAX = 32 * 1024
+/** For one piece with its names. */
+const ROOM_MAX = ONE_PIECE_BYTES_MAX + 1024
 const METHOD_ROOM = 64 // frame, ids, tags and flags of any of the three methods; a consumer tag comes on top
 const NO_ROUTE = 312
 const NO_ROUTE_TEXT = Buffer.from('NO_ROUTE')
@@ -25,7 +29,7 @@ export function writeDelivery(
 ): number {
   const { buf, start, end } = stored
   const namesEnd = storedNamesEnd(buf, start)
-  out.reserve(METHOD_ROOM + consumerTag.length + (end - start))
+  out.reserve(METHOD_ROOM + consumerTag.length + Math.min(end - start, ROOM_MAX))
   out.at = writeDeliverPrefix(out.buf, out.at, channel, consumerTag, deliveryTag, redelivered, namesEnd - start)
   out.copy(buf, start, namesEnd)
   out.buf[out.at++] = FRAME_END
@@ -44,7 +48,7 @@ export function writeGetOk(
 ): number {
   const { buf, start, end } = stored
   const namesEnd = storedNamesEnd(buf, start)
-  out.reserve(METHOD_ROOM + (end - start))
+  out.reserve(METHOD_ROOM + Math.min(end - start, ROOM_MAX))
   let at = writeGetOkPrefix(out.buf, out.at, channel, deliveryTag, redelivered, namesEnd - start + 4)
   at = copyBytes(buf, start, namesEnd, out.buf, at)
   at = out.buf.writeUInt32BE(remaining, at)
@@ -78,12 +82,12 @@ export function writeUnstored(
 
 /** The names, which end a method, and the frames behind it. */
 function writeIncoming(out: OutBuffer, channel: number, frameMax: number, m: IncomingMessage): void {
-  const bodyLength = m.bodyEnd - m.bodyStart
-  out.reserve(m.namesEnd - m.namesStart + 1 + m.headerEnd - m.headerStart + bodyLength + 2 * FRAME_OVERHEAD)
+  out.reserve(m.namesEnd - m.namesStart + 1)
   const at = copyBytes(m.namesBuf, m.namesStart, m.namesEnd, out.buf, out.at)
   out.buf[at] = FRAME_END
-  out.at = writeFrame(out.buf, at + 1, 2, channel, m.headerBuf, m.headerStart, m.headerEnd)
-  if (bodyLength > 0) writeBody(out, channel, frameMax, m.bodyBuf, m.bodyStart, m.bodyEnd)
+  out.at = at + 1
+  writeFrame(out, 2, channel, m.headerBuf, m.headerStart, m.headerEnd)
+  writeBody(out, channel, frameMax, m.bodyBuf, m.bodyStart, m.bodyEnd)
 }
 
 /** Header frame and body frame as stored, at buf[headerAt, end). Returns the length of the body. */
@@ -97,13 +101,12 @@ function writeContent(
 ): number {
   const headerEnd = headerAt + FRAME_OVERHEAD + readWord(buf, headerAt + 3)
   const bodyLength = headerEnd === end ? 0 : end - headerEnd - FRAME_OVERHEAD
-  const at = out.at
-  if (bodyLength + FRAME_OVERHEAD > frameMax) {
-    out.at = copyBytes(buf, headerAt, headerEnd, out.buf, at)
-    patchChannel(out.buf, at, channel)
+  if (bodyLength + FRAME_OVERHEAD > frameMax || end - headerAt > ONE_PIECE_BYTES_MAX) {
+    writeFrame(out, 2, channel, buf, headerAt + 7, headerEnd - 1)
     writeBody(out, channel, frameMax, buf, headerEnd + 7, end - 1)
     return bodyLength
   }
+  const at = out.at
   out.copy(buf, headerAt, end)
   patchChannel(out.buf, at, channel)
   if (bodyLength !== 0) patchChannel(out.buf, at + headerEnd - headerAt, channel)
@@ -112,29 +115,20 @@ function writeContent(
 
 function writeBody(out: OutBuffer, channel: number, frameMax: number, buf: Buffer, start: number, end: number): void {
   const payloadMax = frameMax - FRAME_OVERHEAD
-  out.reserve(end - start + FRAME_OVERHEAD * Math.ceil((end - start) / payloadMax))
-  let at = out.at
   for (let from = start; from < end; from += payloadMax) {
-    at = writeFrame(out.buf, at, 3, channel, buf, from, Math.min(end, from + payloadMax))
+    writeFrame(out, 3, channel, buf, from, Math.min(end, from + payloadMax))
   }
-  out.at = at
 }
 
-function writeFrame(
-  out: Buffer,
-  at: number,
-  type: number,
-  channel: number,
-  buf: Buffer,
-  start: number,
-  end: number,
-): number {
-  out[at] = type
-  patchChannel(out, at, channel)
-  out.writeUInt32BE(end - start, at + 3)
-  at = copyBytes(buf, start, end, out, at + 7)
-  out[at] = FRAME_END
-  return at + 1
+function writeFrame(out: OutBuffer, type: number, channel: number, buf: Buffer, start: number, end: number): void {
+  out.reserve(7)
+  out.buf[out.at] = type
+  patchChannel(out.buf, out.at, channel)
+  out.buf.writeUInt32BE(end - start, out.at + 3)
+  out.at += 7
+  out.spread(buf, start, end)
+  out.reserve(1)
+  out.buf[out.at++] = FRAME_END
 }
 
 function patchChannel(out: Buffer, frameAt: number, channel: number): void {

@@ -77,6 +77,17 @@ export class OutBuffer {
     this.at += end - start
   }
 
+  /** Adds src[start, end), on from block to block: what is large needs no block of its own. */
+  spread(src: Buffer, start: number, end: number): void {
+    while (start < end) {
+      this.reserve(1)
+      const upTo = Math.min(end, start + this.buf.length - this.at)
+      src.copy(this.buf, this.at, start, upTo)
+      this.at += upTo - start
+      start = upTo
+    }
+  }
+
   append(bytes: Uint8Array): void {
     this.reserve(bytes.length)
     this.buf.set(bytes, this.at)

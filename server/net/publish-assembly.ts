@@ -7,6 +7,7 @@ import { ReplyCode } from '../../protocol/constants'
 import { ChannelError, ConnectionError, NO_METHOD } from '../../protocol/errors'
 import { validateProperties } from '../../protocol/properties'
 import { M } from '../../protocol/spec'
+import type { BufferPool } from '../../storage/buffer-pool'
 import { readWord } from '../../storage/bytes'
 import type { IncomingMessage } from '../../storage/message-store'
 
@@ -51,6 +52,7 @@ export class PublishAssembly implements IncomingMessage {
   constructor(
     private readonly bodySizeMax: number,
     private readonly gathered: Gathered,
+    private readonly buffers: BufferPool,
   ) {}
 
   /** A message has begun and is not whole yet. */
@@ -147,8 +149,10 @@ export class PublishAssembly implements IncomingMessage {
 
   /** Lets go of a body that was gathered. */
   release(): void {
+    if (this.heldBytes === 0) return
     this.gathered.bytes -= this.heldBytes
     this.heldBytes = 0
+    this.buffers.give(this.bodyBuf)
     this.bodyBuf = EMPTY
   }
 
@@ -160,16 +164,19 @@ export class PublishAssembly implements IncomingMessage {
   /** Room grows with what really arrives: an announced size costs nothing. */
   private gather(buf: Buffer, start: number, end: number): void {
     const needed = this.bodyEnd + end - start
-    if (needed > this.bodyBuf.length) {
-      const size = Math.min(this.bodySize, Math.max(needed, this.bodyBuf.length * 2, BODY_START_BYTES))
-      const larger = Buffer.allocUnsafeSlow(size)
-      this.bodyBuf.copy(larger, 0, 0, this.bodyEnd)
-      this.bodyBuf = larger
-      this.gathered.bytes += size - this.heldBytes
-      this.heldBytes = size
-    }
+    if (needed > this.heldBytes) this.grow(needed)
     buf.copy(this.bodyBuf, this.bodyEnd, start, end)
     this.bodyEnd = needed
+  }
+
+  private grow(needed: number): void {
+    const size = Math.min(this.bodySize, Math.max(needed, this.heldBytes * 2, BODY_START_BYTES))
+    const larger = this.buffers.take(size)
+    this.bodyBuf.copy(larger, 0, 0, this.bodyEnd)
+    if (this.heldBytes > 0) this.buffers.give(this.bodyBuf)
+    this.bodyBuf = larger
+    this.gathered.bytes += larger.length - this.heldBytes
+    this.heldBytes = larger.length
   }
 
   private tooLarge(): ChannelError {
