@@ -93,7 +93,7 @@ export class Broker {
     const hub = new Hub(limits, identity, clock, logger)
     const spillPath = config.data === null ? null : join(config.data, 'spill')
     const core: Core = new Core(backend, { ...config, spillPath, clock, log: (message) => logger.warn(message) }, hub)
-    hub.core = core
+    hub.attach(core)
     const listeners: ListenerView[] = []
     const management = new CoreManagement(core, {
       ...identity,

@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import { SLAB_BYTES } from './arena'
 import { type ByteRange, MessageStore, type Ticket } from './message-store'
 import { inOneChunk, inOneChunkTogether, sampleMessage, storedForm } from './sample-message'
-import { SEGMENT_TICKETS, SLAB_BYTES, storedBodyLength, storedHeaderStart } from './segment'
+import { SEGMENT_TICKETS, storedBodyLength, storedHeaderStart } from './segment'
 
 const range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
 

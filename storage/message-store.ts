@@ -1,9 +1,11 @@
 // Message bytes in memory: slabs of bytes, named by tickets, counted by references. Knows nothing of AMQP but the stored
 // form (see segment.ts). The journal above it makes messages durable; queues hold tickets only.
+
+import { Arena, SLAB_BYTES } from './arena'
 import type { ReturnCounts } from './batch-codec'
 import { BufferPool } from './buffer-pool'
 import { copyBytes } from './bytes'
-import { SEGMENT_TICKETS, Segment, SLAB_BYTES, type SpillPlace, STORED_HEAD_BYTES, STORED_TAIL_BYTES } from './segment'
+import { SEGMENT_TICKETS, Segment, type SpillPlace, STORED_HEAD_BYTES, STORED_TAIL_BYTES } from './segment'
 import type { SpillFile } from './spill-file'
 
 export type Ticket = number
@@ -52,7 +54,9 @@ export class MessageStore {
   readonly segments = new Map<number, Segment>()
   /** Of a usual slab. A test may lower it before the first message. */
   slabSize = SLAB_BYTES
-  /** Slabs, and what else holds message bytes for a while. */
+  /** Of its first slabs. */
+  readonly arena = new Arena()
+  /** Of the other slabs, and what else holds message bytes for a while. */
   readonly buffers = new BufferPool()
   /** Bytes of slabs held, the pool not counted. */
   slabBytes = 0
@@ -249,7 +253,8 @@ export class MessageStore {
     if (slab === null || segment.loading) return
     segment.slab = null
     this.slabBytes -= slab.length
-    this.buffers.give(slab)
+    if (this.arena.offsetOf(slab) === -1) this.buffers.give(slab)
+    else this.arena.slabs.give(slab)
   }
 
   private freeSpill(segment: Segment): void {
@@ -338,7 +343,9 @@ export class MessageStore {
   }
 
   takeSlab(bytes: number): Buffer {
-    return this.buffers.take(Math.max(bytes, this.slabSize))
+    const size = Math.max(bytes, this.slabSize)
+    const ofArena = size === SLAB_BYTES ? this.arena.slabs.take() : null
+    return ofArena ?? this.buffers.take(size)
   }
 
   /** Brings a spilled segment back. Rejects with the file's error. */

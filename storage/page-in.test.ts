@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
+import { SLAB_BYTES } from './arena'
 import { JournalRig } from './journal-rig'
-import { SEGMENT_TICKETS, type Segment, SLAB_BYTES } from './segment'
+import { SEGMENT_TICKETS, type Segment } from './segment'
 
 function segmentOf(rig: JournalRig, ticket: number): Segment {
   return rig.journal.store.segments.get(Math.floor(ticket / SEGMENT_TICKETS)) as Segment

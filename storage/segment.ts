@@ -16,7 +16,6 @@ import { readWord } from './bytes'
 import type { LogPosition } from './log-backend'
 
 export const SEGMENT_TICKETS = 4096
-export const SLAB_BYTES = 256 * 1024
 
 /** In front of the names. */
 export const STORED_HEAD_BYTES = 13

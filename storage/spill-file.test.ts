@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { SLAB_BYTES } from './arena'
 import { MessageStore, type Ticket } from './message-store'
 import { sampleMessage, storedForm } from './sample-message'
-import { SEGMENT_TICKETS, type Segment, SLAB_BYTES } from './segment'
+import { SEGMENT_TICKETS, type Segment } from './segment'
 import { SPILL_BLOCK_BYTES, SpillFile } from './spill-file'
 
 const message = (body: Buffer) => sampleMessage({ routingKey: 'q', body })

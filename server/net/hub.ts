@@ -44,8 +44,8 @@ const CONTENDED_READERS = 1
 
 export class Hub implements TurnEvents {
   core!: Core
+  pool!: BlockPool
   readonly connections = new Map<string, Connection>()
-  readonly pool = new BlockPool()
   /** For basic.get. */
   readonly range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
   /** All sockets, logged in or not. */
@@ -74,6 +74,12 @@ export class Hub implements TurnEvents {
     readonly log: NetLog,
   ) {
     this.now = clock.now()
+  }
+
+  /** Before the first connection. */
+  attach(core: Core): void {
+    this.core = core
+    this.pool = new BlockPool(core.journal.store.arena)
   }
 
   // -- the end of a turn ----------------------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ import {
   FrameParser,
   type FrameSink,
 } from '../../protocol'
+import { Arena } from '../../storage/arena'
 import { BufferPool } from '../../storage/buffer-pool'
 import { type ByteRange, type IncomingMessage, MessageStore } from '../../storage/message-store'
 import { sampleMessage } from '../../storage/sample-message'
 import { writeDelivery, writeGetOk, writeReturn } from './message-writer'
-import { BlockPool, OutBuffer } from './out-buffer'
+import { type Block, BlockPool, OutBuffer } from './out-buffer'
 import { PublishAssembly } from './publish-assembly'
 import { Transaction } from './transaction'
 import { Unacked } from './unacked'
@@ -178,7 +179,7 @@ function readBack(
 }
 
 describe('a stored message', () => {
-  const pool = new BlockPool()
+  const pool = new BlockPool(new Arena())
   const range: ByteRange = { buf: Buffer.alloc(0), start: 0, end: 0 }
   const sizes = [0, 1, 47, 48, 49, 4088, 4089, 20_000, 32_000, 33_000, 65_536, 200_000]
   const stored = (m: IncomingMessage): void => {
@@ -189,7 +190,7 @@ describe('a stored message', () => {
   const written = (out: OutBuffer): Buffer => {
     const blocks: Buffer[] = []
     out.takeAll((block, bytes) => {
-      blocks.push(Buffer.from(block.subarray(0, bytes)))
+      blocks.push(Buffer.from(block.bytes.subarray(0, bytes)))
       pool.give(block)
     })
     return Buffer.concat(blocks)
@@ -240,10 +241,10 @@ describe('a stored message', () => {
 describe('what a turn says', () => {
   /** The sizes of the blocks that hold it. */
   const blocksOf = (pieces: number[]): number[] => {
-    const out = new OutBuffer(new BlockPool())
+    const out = new OutBuffer(new BlockPool(new Arena()))
     for (const bytes of pieces) out.append(new Uint8Array(bytes))
     const sizes: number[] = []
-    out.takeAll((block) => sizes.push(block.length))
+    out.takeAll((block) => sizes.push(block.bytes.length))
     return sizes
   }
 
@@ -257,10 +258,10 @@ describe('what a turn says', () => {
   ])('%s: takes few blocks', (_, pieces, blocks) => expect(blocksOf(pieces)).toEqual(blocks))
 
   it('uses blocks again', () => {
-    const pool = new BlockPool()
+    const pool = new BlockPool(new Arena())
     const out = new OutBuffer(pool)
-    const turn = (): Set<Buffer> => {
-      const seen = new Set<Buffer>()
+    const turn = (): Set<Block> => {
+      const seen = new Set<Block>()
       for (let i = 0; i < 100; i++) out.append(new Uint8Array(1000))
       out.takeAll((block) => {
         seen.add(block)

@@ -1,7 +1,7 @@
 // The way out of a connection: what a turn produced leaves in one socket write; says whether the peer takes what is
 // written, and when it does again. Bytes only; what they say is channel's and connection's.
 import type { Socket } from 'node:net'
-import type { BlockPool } from './out-buffer'
+import type { Block, BlockPool } from './out-buffer'
 import { OutBuffer } from './out-buffer'
 
 /** Written per turn before consumers wait for the next one: other connections want to be served too. */
@@ -30,7 +30,7 @@ export class Outlet {
   private isDirty = false
   private isAwaited = false
   /** Blocks handed to the socket and how much of each, oldest first: pooled again when the socket is done with them. */
-  private readonly blocks: Buffer[] = []
+  private readonly blocks: Block[] = []
   private readonly sizes: number[] = []
 
   constructor(
@@ -84,19 +84,22 @@ export class Outlet {
     if (this.isEnded) return out.takeAll(this.giveBack)
     this.sentBytes += bytes
     this.pendingBytes += bytes
-    socket.cork()
-    out.takeAll(this.writeBlock)
-    socket.uncork()
+    if (out.isOneBlock) out.takeAll(this.writeBlock)
+    else {
+      socket.cork()
+      out.takeAll(this.writeBlock)
+      socket.uncork()
+    }
     this.tellRoom()
   }
 
-  private readonly writeBlock = (block: Buffer, bytes: number): void => {
+  private readonly writeBlock = (block: Block, bytes: number): void => {
     this.blocks.push(block)
     this.sizes.push(bytes)
-    this.socket.write(block.subarray(0, bytes), this.onWritten)
+    this.socket.write(block.bytes.subarray(0, bytes), this.onWritten)
   }
 
-  private readonly giveBack = (block: Buffer): void => this.pool.give(block)
+  private readonly giveBack = (block: Block): void => this.pool.give(block)
 
   private readonly onWritten = (): void => {
     const block = this.blocks.shift()
