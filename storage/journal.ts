@@ -12,7 +12,7 @@ import { LogRows } from './log-rows'
 import { MessageStore, type Ticket } from './message-store'
 import { loadSegment } from './page-in'
 import { PendingMessages } from './pending-messages'
-import { SEGMENT_TICKETS, type Segment, STORED_HEAD_BYTES, storedBodyLength } from './segment'
+import { SEGMENT_TICKETS, type Segment } from './segment'
 import type { SpillFile } from './spill-file'
 
 export interface JournalEvents {
@@ -97,9 +97,9 @@ export class Journal {
   }
 
   /** `expiration` in ms, of the message itself; -1: none. */
-  enqueue(ticket: Ticket, bytes: number, expiration = -1): void {
-    this.pending.add(ticket, expiration)
-    this.gatheredBytes += bytes
+  enqueue(ticket: Ticket, bodyBytes: number, expiration = -1): void {
+    this.pending.add(ticket, bodyBytes, expiration)
+    this.gatheredBytes += bodyBytes
     this.touch()
   }
 
@@ -431,7 +431,6 @@ export class Journal {
       if (logRefs[index] === 0) continue
       const start = segment.offsets[index]
       const end = segment.offsets[index + 1]
-      const body = storedBodyLength(segment.slab as Buffer, start + STORED_HEAD_BYTES)
       if (built.timeOf(i) !== time) {
         time = built.timeOf(i)
         records.time(time)
@@ -439,7 +438,7 @@ export class Journal {
       records.enqueue(
         built.tickets[i],
         end - start,
-        body,
+        built.bodyBytes[i],
         built.queueIds,
         i === 0 ? 0 : built.ends[i - 1],
         built.ends[i],

@@ -9,6 +9,7 @@ const turns = fc.array(
     messages: fc.array(
       fc.record({
         queues: fc.array(fc.nat({ max: 9 }), { minLength: 1, maxLength: 3 }),
+        bodyBytes: fc.nat(),
         expiration: fc.constantFrom(-1, 0, 70),
       }),
       { maxLength: 4 },
@@ -22,9 +23,9 @@ function filled(from: Turns, firstTicket: number): PendingMessages {
   const pending = new PendingMessages()
   let ticket = firstTicket
   for (const { ms, messages } of from) {
-    for (const { queues, expiration } of messages) {
+    for (const { queues, bodyBytes, expiration } of messages) {
       for (const id of queues) pending.addQueue(id)
-      pending.add(ticket++, expiration)
+      pending.add(ticket++, bodyBytes, expiration)
     }
     pending.stamp(ms)
   }
@@ -34,6 +35,7 @@ function filled(from: Turns, firstTicket: number): PendingMessages {
 function read(pending: PendingMessages) {
   return Array.from({ length: pending.count }, (_, i) => ({
     ms: pending.timeOf(i),
+    bodyBytes: pending.bodyBytes[i],
     expiration: pending.expirationOf(pending.tickets[i]),
     queues: [...pending.queueIds.subarray(i === 0 ? 0 : pending.ends[i - 1], pending.ends[i])],
   }))

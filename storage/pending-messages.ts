@@ -4,6 +4,7 @@ import type { Ticket } from './message-store'
 
 export class PendingMessages {
   tickets = new Float64Array(256)
+  bodyBytes = new Int32Array(256)
   ends = new Int32Array(256) // end of the ticket's queue ids in `queueIds`
   queueIds = new Int32Array(256)
   count = 0
@@ -20,15 +21,17 @@ export class PendingMessages {
   }
 
   /** Closes the message whose queues were added. `expiration` -1: none. */
-  add(ticket: Ticket, expiration = -1): void {
+  add(ticket: Ticket, bodyBytes: number, expiration = -1): void {
     if (expiration !== -1) this.expirations.set(ticket, expiration)
     if (this.count === this.tickets.length) {
       const larger = new Float64Array(this.count * 2)
       larger.set(this.tickets)
       this.tickets = larger
+      this.bodyBytes = doubledInts(this.bodyBytes)
       this.ends = doubledInts(this.ends)
     }
     this.tickets[this.count] = ticket
+    this.bodyBytes[this.count] = bodyBytes
     this.ends[this.count++] = this.ids
   }
 
@@ -53,6 +56,7 @@ export class PendingMessages {
   clear(): void {
     if (this.tickets.length > 65536) {
       this.tickets = new Float64Array(256)
+      this.bodyBytes = new Int32Array(256)
       this.ends = new Int32Array(256)
       this.queueIds = new Int32Array(256)
     }
@@ -73,7 +77,7 @@ export class PendingMessages {
     const before = this.count
     for (let i = 0; i < other.count; i++) {
       while (id < other.ends[i]) this.addQueue(other.queueIds[id++])
-      this.add(other.tickets[i], other.expirationOf(other.tickets[i]))
+      this.add(other.tickets[i], other.bodyBytes[i], other.expirationOf(other.tickets[i]))
     }
     this.timeAt = 0 // they are written again
     this.timeEnds.push(...other.timeEnds.map((end) => before + end))
