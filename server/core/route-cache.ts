@@ -10,18 +10,13 @@ const SLOTS_MAX = 65_536
 /** All remembered routes together: a fanout to many thousands of queues must not be kept once for each routing key. */
 const REMEMBERED_QUEUES_MAX = 500_000
 
-export interface CachedRoute extends Route {
-  names: Buffer
-  epoch: number
-}
-
 export class RouteCache {
   private epoch = 0
-  private routes: (CachedRoute | null)[] = new Array(SLOTS).fill(null)
+  private routes: (Route | null)[] = new Array(SLOTS).fill(null)
   /** Of the names in each slot: a key is compared with one route only. */
   private hashes = new Int32Array(SLOTS)
   /** The one that was asked for last: publishers tend to stay with theirs. */
-  private last: CachedRoute | null = null
+  private last: Route | null = null
   private lastHash = 0
   private nextVictim = 0
   private cameBack: CameBack | null = null
@@ -38,7 +33,7 @@ export class RouteCache {
   }
 
   /** The route of the names at buf[start, end); null: it is not remembered, and `remember` is for these names next. */
-  find(buf: Buffer, start: number, end: number): CachedRoute | null {
+  find(buf: Buffer, start: number, end: number): Route | null {
     const { last, epoch, hashes } = this
     if (last !== null && isSame(last.names, buf, start, end)) return last
     let hash = 0x811c9dc5
@@ -59,9 +54,10 @@ export class RouteCache {
   /** What `find` was asked for and did not know. */
   remember(route: Route, names: Buffer): void {
     const slot = this.slotFor(this.lastHash)
-    const cached = { ...route, names, epoch: this.epoch }
-    this.rememberedQueues += sizeOf(cached) - sizeOf(this.routes[slot])
-    this.routes[slot] = cached
+    route.names = names
+    route.epoch = this.epoch
+    this.rememberedQueues += sizeOf(route) - sizeOf(this.routes[slot])
+    this.routes[slot] = route
     this.hashes[slot] = this.lastHash
     if (this.rememberedQueues > REMEMBERED_QUEUES_MAX) this.empty(this.slots)
   }

@@ -29,15 +29,22 @@ const NO_MESSAGE = new RoutedMessage([], {
   bodyEnd: 0,
 })
 
-export interface Route {
-  exchange: Exchange
-  queues: Queue[]
-  /** The ids of those queues that log persistent messages. */
-  logIds: number[]
-  /** Those of CC and BCC. */
-  furtherKeys: readonly string[]
-  /** What the exchanges on the way do with the message besides, and what they look at; null: nothing. */
-  gated: Gated | null
+/** A class, so that all have one shape: with several, each access on the per-message lane would look for the property anew. */
+export class Route {
+  /** Where it is remembered: by which bytes, and until when. See route-cache.ts. */
+  names: Buffer = NOTHING
+  epoch = -1
+
+  constructor(
+    readonly exchange: Exchange,
+    readonly queues: Queue[],
+    /** The ids of those queues that log persistent messages. */
+    readonly logIds: number[],
+    /** Those of CC and BCC. */
+    readonly furtherKeys: readonly string[],
+    /** What the exchanges on the way do with the message besides, and what they look at; null: nothing. */
+    readonly gated: Gated | null,
+  ) {}
 }
 
 export interface Gated {
@@ -126,7 +133,7 @@ export class Router {
     const { isRepeatable } = walk
     const gated = walk.gated()
     const furtherKeys = keys.length === 1 ? NONE : keys.slice(1)
-    return { route: { exchange: from, queues, logIds: logIdsOf(queues), furtherKeys, gated }, isRepeatable }
+    return { route: new Route(from, queues, logIdsOf(queues), furtherKeys, gated), isRepeatable }
   }
 
   private matchDefault(key: string, walk: Walk): void {
