@@ -13,15 +13,17 @@ import {
   NO_METHOD,
   ProtocolError,
   ReplyCode,
-  Typed,
 } from '../../protocol'
 import type { ConnectionView, Return } from '../core/core-api'
 import { Declarations } from '../core/declarations'
 import type { Session } from '../core/session'
 import type { Vhost } from '../core/vhost'
 import { Channel } from './channel'
+import { describeChannel, describeConnection } from './connection-events'
 import { Handshake } from './handshake'
-import { BEAT_MS, type Hub } from './hub'
+import { Heartbeat } from './heartbeat'
+import type { Hub } from './hub'
+import { Hold, Intake } from './intake'
 import type { OutBuffer } from './out-buffer'
 import { Outlet } from './outlet'
 import type { Transaction } from './transaction'
@@ -46,7 +48,6 @@ export class Connection implements ConnectionView, FrameSink {
   clientProperties: FieldTable = {}
   channelMax: number
   frameMax: number
-  heartbeatSeconds = 0
   session!: Session
   vhost!: Vhost
   declarations!: Declarations
@@ -56,15 +57,12 @@ export class Connection implements ConnectionView, FrameSink {
   receivedBytes = 0
   receivedFrames = 0
   private readonly handshake: Handshake
-  private lastReceivedMs: number
-  private lastSentMs: number
-  /** Sent by the time of the last beat. */
-  private sentBytesSeen = 0
+  readonly heartbeat: Heartbeat
+  private readonly intake: Intake
   /** Has published, so that it is blocked when memory is short. */
   private isPublisher = false
   /** Has published something for the disk since it last waited for it. */
   hasLogged = false
-  private isWaitingForRoom = false
   isFinishing = false
   finishTurn = 0
   private receivedAtBeat = 0
@@ -77,7 +75,7 @@ export class Connection implements ConnectionView, FrameSink {
   private closingSinceMs = 0
 
   constructor(
-    private readonly socket: Socket,
+    socket: Socket,
     readonly hub: Hub,
     readonly tls: { protocol: string; cipher: string } | null = null,
   ) {
@@ -87,8 +85,8 @@ export class Connection implements ConnectionView, FrameSink {
     this.peerPort = socket.remotePort ?? 0
     this.name = `${this.peerHost}:${this.peerPort} -> ${this.host}:${this.port}`
     this.connectedAtMs = hub.clock.now()
-    this.lastReceivedMs = this.connectedAtMs
-    this.lastSentMs = this.connectedAtMs
+    this.heartbeat = new Heartbeat(this.connectedAtMs)
+    this.intake = new Intake(socket)
     this.channelMax = hub.limits.channelMax
     this.frameMax = hub.limits.frameMax
     this.outlet = new Outlet(socket, hub.pool, {
@@ -110,7 +108,7 @@ export class Connection implements ConnectionView, FrameSink {
   /** The chunk is not kept. */
   readonly onData = (chunk: Buffer): void => {
     this.receivedBytes += chunk.length
-    this.lastReceivedMs = this.hub.now
+    this.heartbeat.heardMs = this.hub.now
     const { store } = this.hub.core.journal
     store.startBorrowing()
     try {
@@ -131,34 +129,19 @@ export class Connection implements ConnectionView, FrameSink {
 
   // -- flow control ---------------------------------------------------------------------------------------------------
 
-  /** Publishes faster than the disk or the consumers take it: not read from for a moment. */
   private waitForRoom(): void {
-    if (this.isWaitingForRoom) return
-    this.isWaitingForRoom = true
-    this.updateReading()
+    if (this.intake.isHeldBy(Hold.NoRoom)) return
+    this.intake.hold(Hold.NoRoom)
     this.hub.whenRoom(() => {
-      this.isWaitingForRoom = false
       this.hasLogged = false
-      this.updateReading()
+      this.intake.free(Hold.NoRoom)
     })
-  }
-
-  private isReading = true
-
-  /** Reads from the socket, or does not. */
-  private updateReading(): void {
-    const isBlocked = this.state === 'blocked' && !this.isFinishing
-    const isReading = !this.isParked && !this.isWaitingForRoom && !isBlocked
-    if (isReading === this.isReading) return
-    this.isReading = isReading
-    if (isReading) this.socket.resume()
-    else this.socket.pause()
   }
 
   blockIfPublishing(reason: string): void {
     if (!this.isPublisher || this.state !== 'running') return
     this.state = 'blocked'
-    this.updateReading()
+    this.intake.hold(Hold.Blocked)
     if (this.wantsBlockedNotify) this.write(encodeMethod('connection.blocked', 0, { reason }))
   }
 
@@ -166,7 +149,7 @@ export class Connection implements ConnectionView, FrameSink {
     if (this.state !== 'blocked') return
     this.state = 'running'
     this.isFinishing = false
-    this.updateReading()
+    this.intake.free(Hold.Blocked)
     if (this.wantsBlockedNotify) this.write(encodeMethod('connection.unblocked', 0, {}))
   }
 
@@ -181,7 +164,7 @@ export class Connection implements ConnectionView, FrameSink {
     this.finishTurn = turn
     this.isFinishing = true
     this.receivedAtBeat = this.receivedBytes
-    this.updateReading()
+    this.intake.free(Hold.Blocked)
   }
 
   hasReceivedSinceBeat(): boolean {
@@ -192,7 +175,7 @@ export class Connection implements ConnectionView, FrameSink {
 
   stopFinishing(): void {
     this.isFinishing = false
-    this.updateReading()
+    if (this.state === 'blocked') this.intake.hold(Hold.Blocked)
   }
 
   private finish(): void {
@@ -444,8 +427,8 @@ export class Connection implements ConnectionView, FrameSink {
       this.unpark()
     }
     const failed = (error: Error) => {
-      this.isParked = false
       this.fail(new ConnectionError(ReplyCode.INTERNAL_ERROR, `not stored: ${error.message}`))
+      this.unpark()
     }
     this.hub.core.journal.whenDurable().then(done, failed)
   }
@@ -475,27 +458,26 @@ export class Connection implements ConnectionView, FrameSink {
   private park(): void {
     this.isParked = true
     this.parser.pause()
-    this.updateReading()
+    this.intake.hold(Hold.Parked)
   }
 
   private unpark(): void {
     this.isParked = false
     this.guard(() => this.parser.resume())
     this.keepBorrowed()
-    this.updateReading()
+    if (!this.isParked) this.intake.free(Hold.Parked)
   }
 
   // -- time -----------------------------------------------------------------------------------------------------------
 
-  /** About twice a second. Heartbeats go out when nothing else did for half the interval; a peer silent for two intervals is
-   *  gone. RabbitMQ docs "Heartbeats". */
+  /** About twice a second. */
   onBeat(now: number): void {
     if (this.state === 'starting' && now - this.connectedAtMs > this.hub.limits.handshakeMs) {
       this.hub.log.warn('Handshake not finished in time', { connection: this.name })
       this.destroy()
     } else if (this.state === 'closing' && now - this.closingSinceMs > CLOSE_OK_MS) this.destroy()
     else if (this.state !== 'starting') {
-      if (this.heartbeatSeconds > 0) this.beat(now, this.heartbeatSeconds * 1000)
+      this.beat(now)
       for (const channel of this.channels.values()) this.checkDeadlines(channel, now)
     }
   }
@@ -509,18 +491,15 @@ export class Connection implements ConnectionView, FrameSink {
     }
   }
 
-  private beat(now: number, intervalMs: number): void {
-    if (this.outlet.sentBytes !== this.sentBytesSeen) this.lastSentMs = now // up to a beat late
-    this.sentBytesSeen = this.outlet.sentBytes
-    // Who is not read from cannot be heard. What was heard is up to a beat younger than `lastReceivedMs` says.
-    if (this.isParked || this.isWaitingForRoom || this.state === 'blocked') this.lastReceivedMs = now
-    if (now - this.lastReceivedMs > intervalMs * 2 + BEAT_MS) {
-      this.hub.log.warn('Missed heartbeats from client', {
-        connection: this.name,
-        timeoutSeconds: this.heartbeatSeconds,
-      })
+  private beat(now: number): void {
+    const canBeHeard = !this.intake.isHeld && this.state !== 'blocked'
+    const is = this.heartbeat.check(now, this.outlet.sentBytes, canBeHeard)
+    if (is === 'due') this.write(HEARTBEAT_FRAME)
+    else if (is === 'missed') {
+      const timeoutSeconds = this.heartbeatSeconds
+      this.hub.log.warn('Missed heartbeats from client', { connection: this.name, timeoutSeconds })
       this.destroy()
-    } else if (now - this.lastSentMs >= intervalMs / 2 - BEAT_MS) this.write(HEARTBEAT_FRAME)
+    }
   }
 
   private emit(key: string, describe: () => FieldTable): void {
@@ -543,6 +522,7 @@ export class Connection implements ConnectionView, FrameSink {
     // Where we stop, or somebody at the admin API says so, no consumer has failed.
     this.release(error.replyCode === ReplyCode.CONNECTION_FORCED ? 'undone' : 'failed')
     this.state = 'closing'
+    this.intake.free(Hold.Blocked)
     this.closingSinceMs = this.hub.clock.now()
     this.write(encodeMethod('connection.close', 0, closeArgs(error)))
     if (isFraming(error.replyCode)) {
@@ -603,6 +583,9 @@ export class Connection implements ConnectionView, FrameSink {
     for (const queue of [...this.session.exclusiveQueues]) this.vhost.removeQueue(queue)
   }
 
+  get heartbeatSeconds(): number {
+    return this.heartbeat.seconds
+  }
   get sentBytes(): number {
     return this.outlet.sentBytes
   }
@@ -618,34 +601,6 @@ export class Connection implements ConnectionView, FrameSink {
   get user(): string {
     return this.session?.user.name ?? ''
   }
-}
-
-// What events tell, by the names that RabbitMQ has for it.
-
-function describeConnection(connection: Connection): FieldTable {
-  const { name, host, port, peerHost, peerPort, user, vhostName, authMechanism, clientProperties } = connection
-  return {
-    name,
-    host,
-    port,
-    peer_host: peerHost,
-    peer_port: peerPort,
-    protocol: '{0,9,1}',
-    ssl: connection.tls !== null,
-    user,
-    vhost: vhostName,
-    auth_mechanism: authMechanism,
-    client_properties: clientProperties,
-    timeout: connection.heartbeatSeconds,
-    frame_max: connection.frameMax,
-    channel_max: connection.channelMax,
-    connected_at: new Typed('l', connection.connectedAtMs),
-    type: 'network',
-  }
-}
-
-function describeChannel({ name, user, vhostName }: Connection, number: number): FieldTable {
-  return { name: `${name} (${number})`, connection: name, number, user, vhost: vhostName }
 }
 
 function closeArgs(error: ProtocolError) {

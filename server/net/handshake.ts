@@ -159,7 +159,7 @@ export class Handshake {
     const { limits } = connection.hub
     connection.channelMax = negotiated('channel_max', args.channelMax, limits.channelMax, 1)
     connection.frameMax = negotiated('frame_max', args.frameMax, limits.frameMax, FRAME_MAX_LEAST)
-    connection.heartbeatSeconds = args.heartbeat
+    connection.heartbeat.seconds = args.heartbeat
     connection.parser.frameMax = connection.frameMax
     this.step = 'open'
   }
