@@ -17,6 +17,7 @@ import { LOGGED, REFUSED, UNROUTABLE, UNROUTABLE_LOGGED } from '../core/publishi
 import { AckDeadlines, shortestTimeout, timeoutText } from './ack-deadlines'
 import { Confirms } from './confirms'
 import type { Connection } from './connection'
+import { Declaring } from './declaring'
 import { BEAT_MS } from './hub'
 import { writeDelivery, writeGetOk, writeReturn } from './message-writer'
 import { PublishAssembly } from './publish-assembly'
@@ -42,13 +43,10 @@ export class Channel implements ChannelView, ConsumerSink {
   private tx: Transaction | null = null
   /** null: no consumer here has to be done in time. */
   private deadlines: AckDeadlines | null = null
-  /** While this channel deletes a queue: that its own consumers are gone is told behind the reply, as RabbitMQ does. */
-  private cancels: Buffer[] | null = null
   /** Of amq.rabbitmq.reply-to. */
   private replies: ReplyConsumer | null = null
   private deliveryTag = 0
-  /** What an empty queue name means. */
-  private lastQueue: string | null = null
+  private readonly declaring: Declaring
   private readonly settleArgs = { deliveryTag: 0, multiple: false, requeue: false }
 
   constructor(
@@ -57,6 +55,7 @@ export class Channel implements ChannelView, ConsumerSink {
   ) {
     const { limits, core } = connection.hub
     this.assembly = new PublishAssembly(limits.messageSizeMax, core.gathered, core.journal.store.buffers)
+    this.declaring = new Declaring(number, connection)
     this.idleSinceMs = core.now
   }
 
@@ -117,36 +116,6 @@ export class Channel implements ChannelView, ConsumerSink {
         return this.connection.removeChannel(this)
       case 'access.request':
         return this.reply('access.request-ok', { ticket: 1 })
-      case 'exchange.declare':
-        return this.onExchangeDeclare(method.args)
-      case 'exchange.delete':
-        this.declarations.deleteExchange(method.args.exchange, method.args.ifUnused)
-        return this.replyDurable(method.args.noWait, 'exchange.delete-ok', {})
-      case 'exchange.bind': {
-        const { destination, source, routingKey, noWait } = method.args
-        this.declarations.bindExchange(destination, source, routingKey, method.args.arguments)
-        return this.replyDurable(noWait, 'exchange.bind-ok', {})
-      }
-      case 'exchange.unbind': {
-        const { destination, source, routingKey, noWait } = method.args
-        this.declarations.unbindExchange(destination, source, routingKey, method.args.arguments)
-        return this.replyDurable(noWait, 'exchange.unbind-ok', {})
-      }
-      case 'queue.declare':
-        return this.onQueueDeclare(method.args)
-      case 'queue.bind':
-        return this.onQueueBind(method.args)
-      case 'queue.unbind': {
-        const { exchange, routingKey } = method.args
-        this.declarations.unbindQueue(this.queueName(method.args.queue), exchange, routingKey, method.args.arguments)
-        return this.replyDurable(false, 'queue.unbind-ok', {})
-      }
-      case 'queue.purge': {
-        const messageCount = this.declarations.purgeQueue(this.queueName(method.args.queue))
-        return this.replyDurable(method.args.noWait, 'queue.purge-ok', { messageCount })
-      }
-      case 'queue.delete':
-        return this.onQueueDelete(method.args)
       case 'basic.qos':
         return this.onQos(method.args)
       case 'basic.consume':
@@ -154,7 +123,7 @@ export class Channel implements ChannelView, ConsumerSink {
       case 'basic.cancel':
         return this.onCancel(method.args.consumerTag, method.args.noWait)
       case 'basic.get':
-        return this.onGet(this.queueName(method.args.queue), method.args.noAck)
+        return this.onGet(this.declaring.queueName(method.args.queue), method.args.noAck)
       case 'basic.recover':
         this.onRecover(method.args.requeue)
         return this.reply('basic.recover-ok', {})
@@ -172,6 +141,7 @@ export class Channel implements ChannelView, ConsumerSink {
         this.transaction().clear()
         return this.reply('tx.rollback-ok', {})
       default:
+        if (this.declaring.onMethod(method)) return
         // Methods that only a server sends, or that belong to channel 0.
         throw new ConnectionError(ReplyCode.COMMAND_INVALID, `unexpected method ${method.name}`)
     }
@@ -306,8 +276,7 @@ export class Channel implements ChannelView, ConsumerSink {
     this.consumers.delete(consumer.tag)
     if (!this.connection.wantsCancelNotify || this.isClosing) return
     const frame = encodeMethod('basic.cancel', this.number, { consumerTag: consumer.tag, noWait: true })
-    if (this.cancels === null) this.connection.write(frame)
-    else this.cancels.push(frame)
+    this.declaring.tellCancelled(frame)
   }
 
   /** As RabbitMQ counts: to reject is to fail, a nack may be no more than a wish for another consumer. */
@@ -380,7 +349,7 @@ export class Channel implements ChannelView, ConsumerSink {
   // -- consuming ------------------------------------------------------------------------------------------------------
 
   private onConsume(args: MethodArgs<'basic.consume'>): void {
-    const queue = this.queueName(args.queue)
+    const queue = this.declaring.queueName(args.queue)
     const tag = args.consumerTag === '' ? `amq.ctag-${randomBytes(16).toString('base64url')}` : args.consumerTag
     const { noAck, exclusive } = args
     if (queue === REPLY_TO) this.takeReplies(tag, noAck)
@@ -484,65 +453,13 @@ export class Channel implements ChannelView, ConsumerSink {
     this.reply('basic.qos-ok', {})
   }
 
-  // -- declaring ------------------------------------------------------------------------------------------------------
-
   private onFlow(args: { active: boolean }): void {
     if (!args.active) throw new ConnectionError(ReplyCode.NOT_IMPLEMENTED, 'active=false')
     this.reply('channel.flow-ok', { active: true })
   }
 
-  private onExchangeDeclare(args: MethodArgs<'exchange.declare'>): void {
-    const { exchange, type, durable, autoDelete, internal, noWait } = args
-    if (args.passive) this.declarations.checkExchangeExists(exchange)
-    else this.declarations.declareExchange(exchange, { type, durable, autoDelete, internal, arguments: args.arguments })
-    // While the log fails, what never goes there goes on.
-    if (!args.passive && !durable && !noWait) return this.reply('exchange.declare-ok', {})
-    this.replyDurable(noWait, 'exchange.declare-ok', {})
-  }
-
-  private onQueueDeclare(args: MethodArgs<'queue.declare'>): void {
-    const { durable, exclusive, autoDelete, noWait } = args
-    if (this.connection.vhost.requesters.has(args.queue)) {
-      this.lastQueue = args.queue
-      return this.replyDurable(noWait, 'queue.declare-ok', { queue: args.queue, messageCount: 0, consumerCount: 1 })
-    }
-    const queue = args.passive
-      ? this.declarations.passiveQueue(args.queue || (this.lastQueue ?? ''))
-      : this.declarations.declareQueue(args.queue, { durable, exclusive, autoDelete, arguments: args.arguments }).queue
-    this.lastQueue = queue.name
-    const { name, readyCount, consumers } = queue
-    const found = { queue: name, messageCount: readyCount, consumerCount: consumers.length }
-    if (queue.durable || noWait) this.replyDurable(noWait, 'queue.declare-ok', found)
-    else this.reply('queue.declare-ok', found)
-  }
-
-  private onQueueDelete({ queue, ifUnused, ifEmpty, noWait }: MethodArgs<'queue.delete'>): void {
-    const cancels: Buffer[] = []
-    this.cancels = cancels
-    try {
-      const messageCount = this.declarations.deleteQueue(this.queueName(queue), ifUnused, ifEmpty)
-      this.replyDurable(noWait, 'queue.delete-ok', { messageCount }, cancels)
-    } finally {
-      this.cancels = null
-    }
-  }
-
-  private onQueueBind(args: MethodArgs<'queue.bind'>): void {
-    const queue = this.queueName(args.queue)
-    // 0-9-1 queue.bind: with neither name, the last declared queue is bound by its own name.
-    const routingKey = args.queue === '' && args.routingKey === '' ? queue : args.routingKey
-    this.declarations.bindQueue(queue, args.exchange, routingKey, args.arguments)
-    this.replyDurable(args.noWait, 'queue.bind-ok', {})
-  }
-
   private get declarations() {
     return this.connection.declarations
-  }
-
-  private queueName(name: string): string {
-    if (name !== '') return name
-    if (this.lastQueue !== null) return this.lastQueue
-    throw new ChannelError(ReplyCode.NOT_FOUND, 'no previously declared queue')
   }
 
   // -- transactions ---------------------------------------------------------------------------------------------------
@@ -586,19 +503,6 @@ export class Channel implements ChannelView, ConsumerSink {
 
   private reply<N extends MethodName>(name: N, args: Partial<MethodArgs<N>>): void {
     this.connection.write(encodeMethod(name, this.number, args))
-  }
-
-  /** A reply that must not say more than the disk knows, and what comes behind it. */
-  private replyDurable<N extends MethodName>(
-    noWait: boolean,
-    name: N,
-    args: Partial<MethodArgs<N>>,
-    behind: readonly Buffer[] = [],
-  ): void {
-    if (noWait && behind.length === 0) return
-    const frame = Buffer.concat(noWait ? behind : [encodeMethod(name, this.number, args), ...behind])
-    if (this.connection.hub.core.journal.hasUnsavedDefinitions) this.connection.replyWhenDurable(frame)
-    else this.connection.write(frame)
   }
 
   // What the admin API shows.
