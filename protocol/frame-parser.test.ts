@@ -127,8 +127,9 @@ describe('a large body frame, for a sink that takes parts', () => {
   class PartRecorder extends Recorder {
     parts: Buffer[] = []
     onPart: () => void = () => {}
-    onBodyPart(_channel: number, buf: Buffer, start: number, end: number): void {
+    onBodyPart(_channel: number, buf: Buffer, start: number, end: number, left: number): void {
       this.parts.push(Buffer.from(buf.subarray(start, end)))
+      expect(this.parts.reduce((sum, part) => sum + part.length, left)).toBe(payload.length)
       this.onPart()
     }
     override onBody(channel: number, buf: Buffer, start: number, end: number): void {

@@ -19,8 +19,8 @@ export interface FrameSink {
   /** The whole payload: class, weight, body size, property flags, properties. */
   onHeader(channel: number, buf: Buffer, start: number, end: number): void
   onBody(channel: number, buf: Buffer, start: number, end: number): void
-  /** What came so far of a large body frame; more of it follows, the last of it by onBody. A sink without this gets whole frames. */
-  onBodyPart?(channel: number, buf: Buffer, start: number, end: number): void
+  /** What came so far of a large body frame; `left` bytes more of it follow, the last of them by onBody. A sink without this gets whole frames. */
+  onBodyPart?(channel: number, buf: Buffer, start: number, end: number, left: number): void
   onHeartbeat(channel: number): void
 }
 
@@ -232,7 +232,7 @@ export class FrameParser {
     this.bodyLeft = left
     let end = chunk.length
     if (left === 0) this.carryLastOfBody(chunk[--end])
-    if (end > at) this.sink.onBodyPart?.(bodyChannel, chunk, at, end)
+    if (end > at) this.sink.onBodyPart?.(bodyChannel, chunk, at, end, bodyLeft - (end - at))
     return chunk.length
   }
 

@@ -7,19 +7,20 @@ const MiB = 1024 * KiB
 
 describe('a pool of buffers', () => {
   it.each([
-    [0, 8],
-    [1, 8],
-    [8, 8],
-    [9, 10],
+    [0, 32],
+    [1, 32],
+    [32, 32],
+    [33, 34],
     [1000, 1024],
     [1024, 1024],
-    [1025, 1280],
+    [1025, 1024 + 64],
     [64 * KiB, 64 * KiB],
-    [64 * KiB + 1, 80 * KiB],
-    [100_000, 112 * KiB],
+    [64 * KiB + 1, 68 * KiB],
+    [100_000, 100 * KiB],
     [256 * KiB, 256 * KiB],
+    [MiB + 60, 1088 * KiB],
     [16 * MiB - 1, 16 * MiB],
-    [16 * MiB + 1, 20 * MiB],
+    [16 * MiB + 1, 17 * MiB],
     [512 * MiB, 512 * MiB],
   ])('gives for %i bytes %i', (bytes, size) => expect(new BufferPool().take(bytes)).toHaveLength(size))
 

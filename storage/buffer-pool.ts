@@ -14,7 +14,7 @@ export class BufferPool {
   private readonly classes = new Map<number, SizeClass>()
   keptBytes = 0
 
-  /** Of so many bytes or up to a quarter more. */
+  /** Of so many bytes or up to a sixteenth more. */
   take(bytes: number): Buffer {
     const size = sizeOfClass(bytes)
     const kept = this.classes.get(size)
@@ -39,16 +39,16 @@ export class BufferPool {
   trim(): void {
     for (const [size, kept] of this.classes) {
       this.keptBytes -= kept.least * size
-      kept.free.length -= kept.least
+      kept.free.splice(0, kept.least) // those used last are last
       kept.least = kept.free.length
       if (kept.least === 0) this.classes.delete(size)
     }
   }
 }
 
-/** Four for each power of two. */
+/** Sixteen for each power of two: a message of a round size and its frames' heads must not take much more. */
 function sizeOfClass(bytes: number): number {
-  if (bytes < 8) return 8
-  const step = 2 ** (29 - Math.clz32(bytes - 1))
+  if (bytes < 32) return 32
+  const step = 2 ** (27 - Math.clz32(bytes - 1))
   return Math.ceil(bytes / step) * step
 }

@@ -103,7 +103,7 @@ export class MessageStore {
     const index = segment.count++
     if (index === segment.refs.length) segment.grow()
     const slab = segment.slab as Buffer
-    if (isWhole(m)) this.borrow(m.namesBuf, m.namesStart - STORED_HEAD_BYTES, size)
+    if (m.namesBuf === this.lent && isWhole(m)) this.borrow(m.namesBuf, m.namesStart - STORED_HEAD_BYTES, size)
     else {
       this.keepBorrowed()
       for (let i = segment.used; i < segment.used + STORED_HEAD_BYTES; i++) slab[i] = 0
@@ -111,7 +111,6 @@ export class MessageStore {
     }
     segment.used += size
     segment.offsets[index + 1] = segment.used
-    if (!this.mayBorrow) this.keepBorrowed()
     segment.refs[index] = refs
     if (logRefs !== 0) segment.setLogRefs(index, logRefs)
     segment.live++
@@ -121,10 +120,10 @@ export class MessageStore {
   // -- messages that are still in the chunk they came in --------------------------------------------------------------
 
   /** The chunk that is being read stays as it is until stopBorrowing: its messages may be copied together. */
-  startBorrowing(): void {
-    this.mayBorrow = true
+  startBorrowing(chunk: Buffer): void {
+    this.lent = chunk
   }
-  private mayBorrow = false
+  private lent: Buffer = NOTHING
   /** Frames of the last messages, not copied yet: they belong to the end of the current slab's used bytes. */
   private borrowed: Buffer = NOTHING
   private borrowedStart = 0
@@ -151,7 +150,7 @@ export class MessageStore {
   /** The end of startBorrowing. */
   stopBorrowing(): void {
     this.keepBorrowed()
-    this.mayBorrow = false
+    this.lent = NOTHING
   }
 
   // -- stored messages ------------------------------------------------------------------------------------------------
@@ -253,6 +252,11 @@ export class MessageStore {
     if (slab === null || segment.loading) return
     segment.slab = null
     this.slabBytes -= slab.length
+    this.giveSlab(slab)
+  }
+
+  /** One that takeSlab gave, and no segment has. */
+  giveSlab(slab: Buffer): void {
     if (this.arena.offsetOf(slab) === -1) this.buffers.give(slab)
     else this.arena.slabs.give(slab)
   }
@@ -356,9 +360,11 @@ export class MessageStore {
     try {
       await this.spill.read(segment.spill, [bytesOf(offsets, offsets.length), slab.subarray(0, segment.used)])
     } catch (error) {
+      this.giveSlab(slab)
       if (segment.live > 0) throw error // else nobody wants it any more, and its place may be another's
+      return
     }
-    if (segment.live === 0) return
+    if (segment.live === 0) return this.giveSlab(slab)
     segment.offsets = offsets
     this.pageIn(segment, slab)
   }

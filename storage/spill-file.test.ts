@@ -141,4 +141,26 @@ describe('the store', () => {
     await until(() => !store.isSpilling)
     expect([store.segments.size, store.slabBytes, file.usedBytes]).toEqual([1, SLAB_BYTES, 0])
   })
+
+  it('a segment that is read back for nobody, or cannot be read, gives its slab back', async () => {
+    const store = new MessageStore(file)
+    const slabs = new Set<Buffer>()
+    for (let round = 0; round < 8; round++) {
+      const [ticket, next] = [1, 2].map((value) => store.append(message(bytes(200_000, value)), 1, 0))
+      store.pageOutTo(0)
+      await until(() => !store.isSpilling)
+      const segment = store.segmentOf(ticket) as Segment
+      const { spill } = segment
+      if (round % 2 === 1) segment.spill = { firstBlock: 1_000_000, blocks: 4 }
+      const read = store.unspill(segment)
+      if (round % 2 === 1) await expect(read).rejects.toThrow()
+      segment.spill = spill
+      store.release(ticket)
+      await read.catch(() => {})
+      store.release(next)
+      slabs.add(store.takeSlab(1))
+      store.giveSlab([...slabs].at(-1) as Buffer)
+    }
+    expect(slabs.size).toBeLessThan(4)
+  })
 })

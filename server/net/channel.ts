@@ -92,8 +92,8 @@ export class Channel implements ChannelView, ConsumerSink {
     if (!this.isClosing && this.assembly.onHeader(buf, start, end)) this.publish()
   }
 
-  onBody(buf: Buffer, start: number, end: number): void {
-    if (this.isClosing || !this.assembly.onBody(buf, start, end)) return
+  onBody(buf: Buffer, start: number, end: number, left: number): void {
+    if (this.isClosing || !this.assembly.onBody(buf, start, end, left)) return
     this.publish()
     this.assembly.release()
   }

@@ -110,7 +110,7 @@ export class Connection implements ConnectionView, FrameSink {
     this.receivedBytes += chunk.length
     this.heartbeat.heardMs = this.hub.now
     const { store } = this.hub.core.journal
-    store.startBorrowing()
+    store.startBorrowing(chunk)
     try {
       this.guard(() => {
         const rest = this.handshake.isHeaderDue ? this.handshake.onHeaderBytes(chunk) : chunk
@@ -269,15 +269,15 @@ export class Connection implements ConnectionView, FrameSink {
 
   onBody(number: number, buf: Buffer, start: number, end: number): void {
     this.receivedFrames++
-    this.onBodyPart(number, buf, start, end)
+    this.onBodyPart(number, buf, start, end, 0)
   }
 
-  onBodyPart(number: number, buf: Buffer, start: number, end: number): void {
+  onBodyPart(number: number, buf: Buffer, start: number, end: number, left: number): void {
     if (this.state === 'closing') return
     const channel = this.channelOf(number)
     try {
       if (channel === undefined) throw this.strayContent(number)
-      channel.onBody(buf, start, end)
+      channel.onBody(buf, start, end, left)
     } catch (error) {
       this.onError(error, basicPublish, channel)
     }

@@ -222,6 +222,7 @@ export class Hub implements TurnEvents {
     const now = this.clock.now()
     this.now = now
     this.core.measureOverhead(this.open.size)
+    if (this.open.size === 0) this.core.journal.store.buffers.trim() // and again: nobody will want any
     if (this.core.isOverLimit) this.core.requestTurn()
     this.letOneFinish()
     for (const connection of this.open) connection.onBeat(now)

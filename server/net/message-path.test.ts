@@ -136,6 +136,15 @@ describe('a publish', () => {
       501,
     ],
     [
+      'a part of a frame with more body than announced, before the rest of it comes',
+      (a, m, h) => {
+        a.onMethod(m, 11, m.length - 1)
+        a.onHeader(h, 7, h.length - 1)
+        a.onBody(Buffer.alloc(10), 0, 10, 1)
+      },
+      501,
+    ],
+    [
       'a body over the limit',
       (a, m) => {
         a.onMethod(m, 11, m.length - 1)

@@ -104,16 +104,16 @@ export class PublishAssembly implements IncomingMessage {
     return this.bodySize === 0
   }
 
-  /** true: the message is complete. */
-  onBody(buf: Buffer, start: number, end: number): boolean {
+  /** `left`: what is still to come of the same frame. true: the message is complete. */
+  onBody(buf: Buffer, start: number, end: number, left = 0): boolean {
     if (this.expecting !== Expecting.Body) throw unexpected(this.expecting, 'body')
     const length = end - start
     const gathered = this.bodyEnd - this.bodyStart
-    if (gathered + length > this.bodySize) {
+    if (gathered + length + left > this.bodySize) {
       this.expecting = Expecting.Method
       throw new ConnectionError(
         ReplyCode.FRAME_ERROR,
-        `body of ${gathered + length} bytes is longer than the announced ${this.bodySize}`,
+        `body of ${gathered + length + left} bytes is longer than the announced ${this.bodySize}`,
         M.basicPublish,
       )
     }
