@@ -39,7 +39,7 @@ its confirm, their two system calls and the collection of their garbage take abo
     points: [1, 10, 100, 1000],
     per: 'message',
     note: `Messages go to the consumers by turns, as clients are promised, so each of a thousand gets one at a time: a socket write for every
-message, of which the kernel's part is three microseconds. Under load a turn writes to 256 sockets, so that some have two or three.`,
+message, of which the kernel's part is about four microseconds. Under load a turn writes to 256 sockets, and a write carries two on average.`,
     cost: (flow, x) => throughOneQueue(flow, { publishers: 1, consumers: x }),
   },
   {
@@ -48,7 +48,7 @@ message, of which the kernel's part is three microseconds. Under load a turn wri
     xName: 'queues',
     points: [1, 10, 100, 1000, 10_000],
     per: 'message',
-    note: `Each message is for another queue, and its state is no longer in the processor's caches: about twenty places in memory.`,
+    note: `Each message is for another queue, and its state is no longer in the processor's caches.`,
     cost: throughQueues,
   },
   {
