@@ -98,11 +98,10 @@ const NODE_FLAGS = ['--max-semi-space-size=1', '--heap-growing-percent=25']
 
 const rabbitmqServer = '/usr/lib/rabbitmq/bin/rabbitmq-server'
 
-/** Debian's package as it comes, but for ports, folders and a log level that leaves the disk alone. */
+/** Debian's package as it comes, but for ports, folders and a log level that leaves the disk alone. Installed if it is not there.
+ *  Throws where that cannot be. */
 export function rabbitmq(settings: Settings): BrokerSource {
-  if (!existsSync(rabbitmqServer)) {
-    throw new Error('RabbitMQ is not installed: apt-get install --no-install-recommends rabbitmq-server')
-  }
+  if (!existsSync(rabbitmqServer)) installRabbitmq()
   const start = async (hasTls = false): Promise<RunningBroker> => {
     const folder = makeFolder(settings)
     const [port, tlsPort, distributionPort, epmdPort] = await freePorts(4)
@@ -122,6 +121,20 @@ export function rabbitmq(settings: Settings): BrokerSource {
     })
   }
   return { name: 'rabbitmq', start }
+}
+
+function installRabbitmq(): void {
+  const install = ['install', '-y', '--no-install-recommends', 'rabbitmq-server']
+  const command = `apt-get ${install.join(' ')}`
+  if (process.getuid?.() !== 0) throw new Error(`RabbitMQ is not installed. As root: ${command}`)
+  console.error(`RabbitMQ is not installed: ${command}`)
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  try {
+    execFileSync('apt-get', ['update', '-q'], { env, stdio: ['ignore', 2, 2] })
+    execFileSync('apt-get', install, { env, stdio: ['ignore', 2, 2] })
+  } catch (error) {
+    throw new Error(`RabbitMQ could not be installed: ${(error as Error).message}`)
+  }
 }
 
 function rabbitmqEnvironment(
