@@ -8,18 +8,23 @@ export const BLOCK_BYTES = 64 * 1024
 const BLOCKS = 64
 
 export class Arena {
-  private readonly bytes = new Uint8Array(SLABS * SLAB_BYTES + BLOCKS * BLOCK_BYTES)
-  readonly slabs = new Pieces(this.bytes.buffer, 0, SLABS, SLAB_BYTES)
-  readonly blocks = new Pieces(this.bytes.buffer, SLABS * SLAB_BYTES, BLOCKS, BLOCK_BYTES)
+  /** Made when it is first wanted: a broker that has little to do, as in a test, had better not have it. */
+  private bytes: Uint8Array | null = null
+  private readonly memory = (): ArrayBufferLike => {
+    this.bytes ??= new Uint8Array(SLABS * SLAB_BYTES + BLOCKS * BLOCK_BYTES)
+    return this.bytes.buffer
+  }
+  readonly slabs = new Pieces(this.memory, 0, SLABS, SLAB_BYTES)
+  readonly blocks = new Pieces(this.memory, SLABS * SLAB_BYTES, BLOCKS, BLOCK_BYTES)
 
   /** Where in the arena the buffer begins; -1: it is none of it. */
   offsetOf(buf: Buffer): number {
-    return buf.buffer === this.bytes.buffer ? buf.byteOffset : -1
+    return buf.buffer === this.bytes?.buffer ? buf.byteOffset : -1
   }
 
   /** Copies the arena's [start, end) to `at`. */
   move(at: number, start: number, end: number): void {
-    this.bytes.copyWithin(at, start, end)
+    this.bytes?.copyWithin(at, start, end)
   }
 }
 
@@ -29,7 +34,7 @@ class Pieces {
   private cut = 0
 
   constructor(
-    private readonly memory: ArrayBufferLike,
+    private readonly memory: () => ArrayBufferLike,
     private readonly at: number,
     private readonly count: number,
     readonly size: number,
@@ -40,7 +45,7 @@ class Pieces {
     const piece = this.free.pop()
     if (piece !== undefined) return piece
     if (this.cut === this.count) return null
-    return Buffer.from(this.memory, this.at + this.cut++ * this.size, this.size)
+    return Buffer.from(this.memory(), this.at + this.cut++ * this.size, this.size)
   }
 
   give(piece: Buffer): void {

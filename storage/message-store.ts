@@ -348,7 +348,8 @@ export class MessageStore {
 
   takeSlab(bytes: number): Buffer {
     const size = Math.max(bytes, this.slabSize)
-    const ofArena = size === SLAB_BYTES ? this.arena.slabs.take() : null
+    // Not the first: mostly it stays the only one.
+    const ofArena = size === SLAB_BYTES && this.nextSegment > 1 ? this.arena.slabs.take() : null
     return ofArena ?? this.buffers.take(size)
   }
 
