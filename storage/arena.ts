@@ -11,7 +11,7 @@ export class Arena {
   /** Made when it is first wanted: a broker that has little to do, as in a test, had better not have it. */
   private bytes: Uint8Array | null = null
   private readonly memory = (): ArrayBufferLike => {
-    this.bytes ??= new Uint8Array(SLABS * SLAB_BYTES + BLOCKS * BLOCK_BYTES)
+    this.bytes ??= Buffer.allocUnsafeSlow(SLABS * SLAB_BYTES + BLOCKS * BLOCK_BYTES) // not cleared: that would use it up
     return this.bytes.buffer
   }
   readonly slabs = new Pieces(this.memory, 0, SLABS, SLAB_BYTES)
