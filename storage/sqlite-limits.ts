@@ -17,6 +17,9 @@ export interface SqliteLimits {
   commitsPerSlice: number
   /** Free pages kept in the file for reuse; what is over goes back to the file system. */
   freeBytesKept: number
+  /** Under load, free space stays for so long before it is given back: whoever drains a backlog wants the worker for reading, and what comes
+   *  after a peak wants the space. */
+  excessWaitMs: number
   /** Given back in one slice. Half of `cacheBytes` at most: where the cache has no room for them, SQLite writes pages to the log
    *  that are about to be no more. */
   vacuumBytesPerSlice: number
@@ -37,6 +40,7 @@ export const DEFAULT_SQLITE_LIMITS: SqliteLimits = {
   removalsPerSlice: 64,
   commitsPerSlice: 16,
   freeBytesKept: 64 * MiB,
+  excessWaitMs: 3000,
   vacuumBytesPerSlice: 2 * MiB,
   truncatedBytesMax: 32 * MiB,
   fileBytesMax: Number.POSITIVE_INFINITY,

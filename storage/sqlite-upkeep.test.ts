@@ -3,19 +3,21 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { DEFAULT_SQLITE_LIMITS } from './sqlite-limits'
+import { DEFAULT_SQLITE_LIMITS, type SqliteLimits } from './sqlite-limits'
 import { SqliteLog } from './sqlite-log'
 import type { SqliteUpkeep } from './sqlite-upkeep'
 
 const MiB = 1024 * 1024
-const LIMITS = { ...DEFAULT_SQLITE_LIMITS, truncatedBytesMax: 8 * MiB, freeBytesKept: 2 * MiB }
+const LIMITS = { ...DEFAULT_SQLITE_LIMITS, truncatedBytesMax: 8 * MiB, freeBytesKept: 2 * MiB, excessWaitMs: 0 }
 const ENTRIES = 400 // of 256 KiB
 
 let directory: string
 let log: SqliteLog
+let limits: SqliteLimits
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'leveret-upkeep-'))
-  log = new SqliteLog(directory, LIMITS)
+  limits = { ...LIMITS }
+  log = new SqliteLog(directory, limits)
   log.open()
   for (let i = 0; i < ENTRIES; i++) commit(256 * 1024)
   while (log.housekeep(true)); // all is in the database file
@@ -57,5 +59,16 @@ describe('space of what is forgotten', () => {
       log.trim(commit(1000))
       while (log.housekeep(false));
     }
+  })
+
+  it('stays for a while beside commits and deletions, but not when they pause', () => {
+    limits.excessWaitMs = Number.POSITIVE_INFINITY
+    for (let commits = 0; commits < 1000; commits++) {
+      log.trim(commit(1000))
+      while (log.housekeep(false));
+    }
+    expect(sizeOf('leveret.db')).toBeGreaterThan(90 * MiB)
+    while (log.housekeep(true));
+    expect(sizeOf('leveret.db')).toBeLessThan(4 * MiB)
   })
 })

@@ -31,6 +31,8 @@ export class SqliteUpkeep {
   // performance.now() before which, under load, none is done: each has its own, or the deletions of steady traffic would hold up the rest
   private removalsRestUntil = 0 // but those that lag behind are
   private spaceRestsUntil = 0
+  /** performance.now() since when, under load, there is something to give back; -1: there is not. */
+  private excessSince = -1
 
   constructor(
     db: Database.Database,
@@ -190,14 +192,9 @@ export class SqliteUpkeep {
     return true
   }
 
-  /** When idle, gives back what is free over `freeBytesKept`. Under load only while most of the file is free: pages given back
-   *  that are needed again a moment later cost more than they gave. */
   private vacuumSlice(isIdle: boolean): boolean {
-    const free = this.sql.freePages.get() as number
-    const kept = Math.floor(this.limits.freeBytesKept / PAGE_SIZE)
-    if (free <= kept) return false
-    const excess = free - (isIdle ? kept : Math.max(kept, (this.sql.pages.get() as number) - free))
-    if (excess <= 0) return false
+    const excess = this.excess(isIdle)
+    if (excess <= 0 || !(isIdle || this.hasLasted())) return false
     timed(this.vacuumPace, (size) => {
       const pages = Math.min(excess, size)
       this.unsynced(() => this.db.exec(`PRAGMA incremental_vacuum(${pages})`))
@@ -205,6 +202,22 @@ export class SqliteUpkeep {
       return pages
     })
     return true
+  }
+
+  /** Pages to give back: when idle, what is free over `freeBytesKept`. Under load only while most of the file is free, and has been for a
+   *  while: pages given back that are needed again a moment later cost more than they gave. */
+  private excess(isIdle: boolean): number {
+    const free = this.sql.freePages.get() as number
+    const kept = Math.floor(this.limits.freeBytesKept / PAGE_SIZE)
+    const mayStay = isIdle || free <= kept ? kept : Math.max(kept, (this.sql.pages.get() as number) - free)
+    if (free <= mayStay) this.excessSince = -1
+    return free - mayStay
+  }
+
+  private hasLasted(): boolean {
+    const now = performance.now()
+    if (this.excessSince === -1) this.excessSince = now
+    return now - this.excessSince >= this.limits.excessWaitMs
   }
 }
 
