@@ -30,6 +30,7 @@ const LIMITS = {
   removalsPerSlice: 8,
   commitsPerSlice: 2,
   freeBytesKept: 64 * 1024,
+  excessWaitMs: 0,
   vacuumBytesPerSlice: 64 * 1024,
   truncatedBytesMax: 128 * 1024,
 }
