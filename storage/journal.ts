@@ -7,6 +7,7 @@
 // written again at its end (copy-forward, see log-rows.ts).
 import { RecordWriter, type ReturnCounts } from './batch-codec'
 import type { DefinitionChange } from './definitions'
+import { EntryBuilder } from './entry-builder'
 import type { LogBackend, LogEntry } from './log-backend'
 import { LogRows } from './log-rows'
 import { MessageStore, type Ticket } from './message-store'
@@ -77,6 +78,7 @@ export class Journal {
   /** Segments on their way back. */
   private loading = 0
   private idleWaiters: (() => void)[] = []
+  private readonly builder: EntryBuilder
 
   constructor(
     private readonly backend: LogBackend,
@@ -87,6 +89,7 @@ export class Journal {
       onMark: (segment) => this.readAhead(segment.number),
       onRoom: () => events.requestTurn(),
     })
+    this.builder = new EntryBuilder(this.store, this.rows, backend)
   }
 
   // -- recording, during a turn ---------------------------------------------------------------------------------------
@@ -379,7 +382,7 @@ export class Journal {
     this.pending = this.inFlight
     this.inFlight = built
     const entries: LogEntry[] = this.rows.buildCopies()
-    this.buildMessages(built, entries)
+    this.builder.build(built, entries)
     if (!this.settles.isEmpty) {
       this.unsavedSettles.push(this.settles.finish())
       this.settles = new RecordWriter()
@@ -390,71 +393,6 @@ export class Journal {
       this.rows.add(0, records.length)
     }
     return entries
-  }
-
-  /** One entry per segment, so that a segment comes back from few rows. Message bytes are copied in contiguous runs. */
-  private buildMessages(built: PendingMessages, entries: LogEntry[]): void {
-    let from = 0
-    while (from < built.count) {
-      const segment = this.store.segmentOf(built.tickets[from])
-      const number = Math.floor(built.tickets[from] / SEGMENT_TICKETS)
-      let to = from + 1
-      while (to < built.count && Math.floor(built.tickets[to] / SEGMENT_TICKETS) === number) to++
-      if (segment !== undefined && segment.logRefs !== null) this.buildEntry(built, from, to, segment, entries)
-      from = to
-    }
-  }
-
-  private buildEntry(built: PendingMessages, from: number, to: number, segment: Segment, entries: LogEntry[]): void {
-    const logRefs = segment.logRefs as Uint32Array
-    const first = segment.firstTicket
-    let bytes = 0
-    let live = 0
-    let firstIndex = -1
-    for (let i = from; i < to; i++) {
-      const index = built.tickets[i] - first
-      if (logRefs[index] === 0) continue
-      if (firstIndex === -1) firstIndex = index
-      bytes += segment.lengthAt(index)
-      live++
-    }
-    if (live === 0) return
-    const records = new RecordWriter()
-    const payload = this.backend.room?.(bytes) ?? Buffer.allocUnsafeSlow(bytes)
-    let at = 0
-    let time = -1
-    const hasExpirations = built.expirations.size > 0
-    let runStart = -1
-    let runEnd = -1
-    for (let i = from; i < to; i++) {
-      const index = built.tickets[i] - first
-      if (logRefs[index] === 0) continue
-      const start = segment.offsets[index]
-      const end = segment.offsets[index + 1]
-      if (built.timeOf(i) !== time) {
-        time = built.timeOf(i)
-        records.time(time)
-      }
-      records.enqueue(
-        built.tickets[i],
-        end - start,
-        built.bodyBytes[i],
-        built.queueIds,
-        i === 0 ? 0 : built.ends[i - 1],
-        built.ends[i],
-        hasExpirations ? built.expirationOf(built.tickets[i]) : -1,
-        segment.priorityAt(built.tickets[i] % SEGMENT_TICKETS),
-      )
-      if (start !== runEnd) {
-        if (runEnd !== -1) at += (segment.slab as Buffer).copy(payload, at, runStart, runEnd)
-        runStart = start
-      }
-      runEnd = end
-    }
-    ;(segment.slab as Buffer).copy(payload, at, runStart, runEnd)
-    const block = records.finish()
-    entries.push({ records: block, payload })
-    this.rows.add(live, block.length + bytes, segment, firstIndex)
   }
 
   private onCommitted(batch: number, position: number): void {
