@@ -194,6 +194,7 @@ export class SqliteUpkeep {
 
   private vacuumSlice(isIdle: boolean): boolean {
     const excess = this.excess(isIdle)
+    if (excess <= 0) this.excessSince = -1
     if (excess <= 0 || !(isIdle || this.hasLasted())) return false
     timed(this.vacuumPace, (size) => {
       const pages = Math.min(excess, size)
@@ -204,16 +205,16 @@ export class SqliteUpkeep {
     return true
   }
 
-  /** Pages to give back: when idle, what is free over `freeBytesKept`. Under load only while most of the file is free, and has been for a
-   *  while: pages given back that are needed again a moment later cost more than they gave. */
+  /** Pages to give back: when idle, what is free over `freeBytesKept`. Under load only while most of the file is free: pages given back that
+   *  are needed again a moment later cost more than they gave. */
   private excess(isIdle: boolean): number {
     const free = this.sql.freePages.get() as number
     const kept = Math.floor(this.limits.freeBytesKept / PAGE_SIZE)
-    const mayStay = isIdle || free <= kept ? kept : Math.max(kept, (this.sql.pages.get() as number) - free)
-    if (free <= mayStay) this.excessSince = -1
-    return free - mayStay
+    if (isIdle || free <= kept) return free - kept
+    return free - Math.max(kept, (this.sql.pages.get() as number) - free)
   }
 
+  /** Under load: there has been something to give back for `excessWaitMs`. */
   private hasLasted(): boolean {
     const now = performance.now()
     if (this.excessSince === -1) this.excessSince = now
